@@ -1,0 +1,210 @@
+r"""Coupled oscillators: the harmonic array that every linear scenario reduces to.
+
+:math:`m_j \ddot q_j = -u_j q_j + \sum_k C_{jk} q_k - m_j\gamma_j \dot q_j + \xi_j`, where :math:`C_{jk}` is the effect on
+j of k and the noise forces have the covariance
+:math:`\langle \xi_j \xi_k \rangle = 2 (m_j\gamma_j k_B T_j \delta_{jk} + \mathrm{Re} D_{jk})\,\delta(t - t')`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import constants
+
+from stochbind import checks
+from stochbind.checks import ComplexArray, FloatArray
+from stochbind.errors import PlanError, ScenarioError
+from stochbind.langevin import Coordinate, Langevin, Moments
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Oscillators:
+    """N coupled oscillators, each in its own bath, in SI or reduced units.
+
+    Parameters
+    ----------
+    stiffness : (N,) float
+        u: total restoring stiffness of j with the others held fixed [N/m].
+    friction : (N,) float
+        Friction coefficient, mass times damping rate [kg/s].
+    bath_temperature : (N,) float
+        [K]; in reduced units, an energy.
+    coupling : (N, N) float
+        C: force on j per displacement of k [N/m]; zero diagonal; need not be symmetric.
+    mass : (N,) float, optional
+        [kg]. Without masses the motion is overdamped: positions only.
+    diffusion : (N, N) float or complex, optional
+        D: momentum diffusion beside that of the baths, such as photon recoil [N^2 s]. Hermitian, positive
+        semidefinite; only its real part is noise, its imaginary part is already in the coupling.
+    axis : str
+        Name of the direction of motion.
+    reduced : bool
+        Reduced units, with Boltzmann's constant one.
+
+    Raises
+    ------
+    ScenarioError
+        If a shape is wrong, a number is not finite, or a sign is impossible.
+    NoiseError
+        If the diffusion is not positive semidefinite.
+    """
+
+    stiffness: FloatArray
+    friction: FloatArray
+    bath_temperature: FloatArray
+    coupling: FloatArray
+    mass: FloatArray | None = None
+    diffusion: ComplexArray | FloatArray | None = None
+    axis: str = "x"
+    reduced: bool = False
+
+    def __post_init__(self) -> None:
+        stiffness = checks.array("stiffness", self.stiffness, ("N",))
+        n = len(stiffness)
+        friction = checks.positive("friction", checks.array("friction", self.friction, (n,)), or_zero=True)
+        if self.mass is None:
+            checks.positive("friction", friction)
+            mass = None
+        else:
+            mass = checks.positive("mass", checks.array("mass", self.mass, (n,)))
+        temperature = checks.array("bath_temperature", self.bath_temperature, (n,))
+        checks.positive("bath_temperature", temperature, or_zero=True)
+        coupling = checks.array("coupling", self.coupling, (n, n))
+        if np.diagonal(coupling).any():
+            j = int(np.flatnonzero(np.diagonal(coupling))[0])
+            raise ScenarioError(
+                f"`coupling` must have a zero diagonal, but coupling[{j}, {j}] is {coupling[j, j]:.6g}; "
+                f"add it to stiffness[{j}], with the opposite sign."
+            )
+        given = np.zeros((n, n)) if self.diffusion is None else np.asarray(self.diffusion)
+        real = checks.array("diffusion", given.real, (n, n))
+        imaginary = checks.array("diffusion", given.imag, (n, n))
+        diffusion = real + 1j * imaginary
+        checks.positive_semidefinite("diffusion", diffusion)
+        diffusion.setflags(write=False)
+        for name, value in {
+            "stiffness": stiffness,
+            "friction": friction,
+            "mass": mass,
+            "bath_temperature": temperature,
+            "coupling": coupling,
+            "diffusion": diffusion,
+        }.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def n_particles(self) -> int:
+        """Number of particles N."""
+        return len(self.stiffness)
+
+    @property
+    def overdamped(self) -> bool:
+        """Whether there are positions only."""
+        return self.mass is None
+
+    @property
+    def boltzmann(self) -> float:
+        """Boltzmann's constant [J/K], or one in reduced units."""
+        return 1.0 if self.reduced else constants.k
+
+    @property
+    def thermal_energy(self) -> FloatArray:
+        """Energy ``k_B T_j`` of each bath [J], shape (N,)."""
+        return self.boltzmann * self.bath_temperature
+
+    @property
+    def force_noise(self) -> FloatArray:
+        r"""Half the covariance of the noise forces, :math:`m\gamma k_B T + \mathrm{Re} D` [N^2 s], shape (N, N)."""
+        result: FloatArray = np.diag(self.friction * self.thermal_energy) + np.real(self.diffusion)
+        return result
+
+    @property
+    def force_matrix(self) -> FloatArray:
+        """Minus the Jacobian of all conservative and binding forces, ``diag(u) - C`` [N/m], shape (N, N)."""
+        return np.diag(self.stiffness) - self.coupling
+
+    def langevin(self) -> Langevin:
+        """The equations of motion, in scaled units.
+
+        Positions first, then velocities. Time is scaled by the fastest rate, energy by the largest bath energy
+        (recoil included), so that thermal coordinates are of order one.
+
+        Returns
+        -------
+        Langevin
+            With 2N coordinates, or N if overdamped.
+        """
+        n = self.n_particles
+        friction, force, noise = self.friction, self.force_matrix, self.force_noise
+        with np.errstate(divide="ignore", invalid="ignore"):
+            heating = np.where(friction > 0, np.diagonal(noise) / friction, 0.0)
+        energy = float(heating.max()) or self.boltzmann
+        label = tuple(Coordinate("position", j, self.axis) for j in range(n))
+        if self.mass is None:
+            rate = float(np.abs(self.stiffness / friction).max()) or 1.0
+            # A stiffness of the same order for all, so that positions come out of order one.
+            unit = np.sqrt(energy / np.where(self.stiffness > 0, self.stiffness, friction * rate))
+            drift = -force / friction[:, None] / rate * (unit[None, :] / unit[:, None])
+            covariance = 2.0 * noise / np.outer(friction * unit, friction * unit) / rate
+            return Langevin(
+                drift_matrix=drift, noise_covariance=covariance, coordinate=label, unit=unit, time_unit=1.0 / rate
+            )
+        mass = self.mass
+        rate = math.sqrt(float(np.abs(self.stiffness / mass).max())) or float((friction / mass).max()) or 1.0
+        velocity = np.sqrt(energy / mass)
+        drift = np.zeros((2 * n, 2 * n))
+        drift[:n, n:] = np.eye(n)
+        drift[n:, :n] = -force / np.sqrt(np.outer(mass, mass)) / rate**2
+        drift[n:, n:] = -np.diag(friction / mass / rate)
+        covariance = np.zeros_like(drift)
+        covariance[n:, n:] = 2.0 * noise / np.sqrt(np.outer(mass, mass)) / energy / rate
+        return Langevin(
+            drift_matrix=drift,
+            noise_covariance=covariance,
+            coordinate=label + tuple(Coordinate("velocity", j, self.axis) for j in range(n)),
+            unit=np.concatenate([velocity / rate, velocity]),
+            time_unit=1.0 / rate,
+        )
+
+    def initial_moments(self, initial: str) -> Moments:
+        """Gaussian state at time zero, in the scaled units of `langevin`.
+
+        Parameters
+        ----------
+        initial : {"thermal", "stationary", "rest"}
+            Each particle alone in equilibrium with its bath, as if uncoupled; the exact steady state; or all at
+            rest at the origin.
+
+        Returns
+        -------
+        Moments
+            Mean and covariance.
+
+        Raises
+        ------
+        UnstableError
+            For "stationary", if there is no steady state.
+        PlanError
+            For "thermal", if a trap does not hold its particle; or if the name is unknown.
+        """
+        equations = self.langevin()
+        d = equations.dimension
+        if initial == "stationary":
+            equations.require_stable('The initial state "stationary"')
+            return equations.stationary
+        if initial == "rest":
+            return Moments(np.zeros(d), np.zeros((d, d)))
+        if initial != "thermal":
+            raise PlanError(f'`initial` must be "thermal", "stationary" or "rest", but is {initial!r}.')
+        if (self.stiffness <= 0).any():
+            j = int(np.flatnonzero(self.stiffness <= 0)[0])
+            raise PlanError(
+                f'The initial state "thermal" needs traps that hold, but stiffness[{j}] is {self.stiffness[j]:.6g}; '
+                'use initial = "rest".'
+            )
+        variance = self.thermal_energy / self.stiffness
+        if self.mass is not None:
+            variance = np.concatenate([variance, self.thermal_energy / self.mass])
+        return Moments(np.zeros(d), np.diag(variance / equations.unit**2))

@@ -1,0 +1,21 @@
+"""The laboratory: N particles, light, gas and baths, in SI, with the source of the numbers."""
+
+from stochbind.scenario.base import Derived, RunSettings, Scenario
+from stochbind.scenario.files import json_schema, read, scenario_from_dict
+from stochbind.scenario.oscillators import Oscillator, OscillatorScenario
+from stochbind.scenario.tweezers import Gas, Light, Sphere, TweezerScenario
+
+__all__ = [
+    "Derived",
+    "Gas",
+    "Light",
+    "Oscillator",
+    "OscillatorScenario",
+    "RunSettings",
+    "Scenario",
+    "Sphere",
+    "TweezerScenario",
+    "json_schema",
+    "read",
+    "scenario_from_dict",
+]

@@ -1,0 +1,212 @@
+"""What every kind of scenario has in common."""
+
+from __future__ import annotations
+
+import abc
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+import numpy.typing as npt
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stochbind.errors import ScenarioError
+from stochbind.langevin import Langevin
+from stochbind.oscillators import Oscillators
+from stochbind.quantities import quantity
+
+Text = Annotated[str, Field(max_length=2000)]
+
+
+class Derived(NamedTuple):
+    """A derived quantity: its value, SI unit (empty in reduced units) and meaning."""
+
+    value: npt.NDArray[Any] | float
+    unit: str
+    meaning: str
+
+
+class _RaisesScenarioError(type(BaseModel)):  # type: ignore[misc]
+    """Turns pydantic's error into ours when a part is made in Python (`__init__` would also catch nested parts)."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except ValidationError as error:
+            raise ScenarioError("\n".join(f"{cls.__name__}: {line}" for line in sentences(error))) from None
+
+
+class Part(BaseModel, metaclass=_RaisesScenarioError):
+    """A table of a scenario: frozen, and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class RunSettings(Part):
+    """Defaults of a run, so that a scenario file is enough to start one; each can be overridden.
+
+    Time is counted in steps: the record lasts ``n_steps * step``, and every ``save_every``-th state is kept.
+    """
+
+    step: Annotated[float, *quantity("time", "positive")] | None = None
+    n_steps: Annotated[int, Field(strict=True, ge=1)] | None = None
+    save_every: Annotated[int, Field(strict=True, ge=1)] | None = None
+    n_trajectories: Annotated[int, Field(strict=True, ge=1)] | None = None
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] | None = None
+    initial: Literal["thermal", "stationary", "rest"] | None = None
+
+
+class Scenario(Part, abc.ABC):
+    """A laboratory: N particles in their surroundings, in SI, with the source of the numbers.
+
+    Read one with `Scenario.from_toml`, or make one of its kinds (`TweezerScenario`, `OscillatorScenario`) in Python,
+    where bare numbers are SI. A scenario that exists is valid: everything is checked when it is made.
+    """
+
+    axis: ClassVar[str] = "x"
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    kind: str
+    source: Text = ""
+    description: Text = ""
+    run: RunSettings = RunSettings()
+
+    @abc.abstractmethod
+    def oscillators(self) -> Oscillators:
+        """The coupled oscillators that the scenario comes to."""
+
+    @abc.abstractmethod
+    def derived(self) -> dict[str, Derived]:
+        """Everything computed from the numbers of the scenario, in SI."""
+
+    @property
+    @abc.abstractmethod
+    def n_particles(self) -> int:
+        """Number of particles N."""
+
+    @property
+    def reduced(self) -> bool:
+        """Whether the numbers are in reduced units."""
+        return False
+
+    def notes(self) -> list[str]:
+        """Warnings about the validity of the model for these numbers, one sentence each."""
+        return []
+
+    def langevin(self) -> Langevin:
+        """The equations of motion in scaled units."""
+        return self.oscillators().langevin()
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain data, in SI: the form in which plans and stores keep a scenario."""
+        return self.model_dump(mode="json", exclude_none=True, exclude_defaults=False)
+
+    def to_toml(self) -> str:
+        """The scenario as a TOML file that reads back as the same scenario, to the last bit."""
+        data = self.model_dump(mode="json", exclude_none=True, context={"units": not self.reduced})
+        if not data["run"]:
+            del data["run"]
+        return tomli_w.dumps(data)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all fields are equal (computed arrays, which are cached on the object, play no part)."""
+        return type(self) is type(other) and isinstance(other, Scenario) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        """Hash of all fields."""
+        return hash(self.model_dump_json())
+
+    @staticmethod
+    def from_toml(path: str | Path) -> Scenario:
+        """Read a scenario file; only data are read, nothing in it is executed.
+
+        Parameters
+        ----------
+        path : str or Path
+            A TOML file. Dimensional numbers must carry units, unless the file says ``units = "reduced"``.
+
+        Returns
+        -------
+        Scenario
+            One of its kinds.
+
+        Raises
+        ------
+        ScenarioError
+            If the file is missing, is not TOML, or a field is wrong: one line for each fault.
+        """
+        from stochbind.scenario import files
+
+        return files.read(path)
+
+
+def sentences(error: ValidationError, text: str = "") -> list[str]:
+    """All faults of a validation, one sentence each, with their line in the file where `text` is given."""
+    result = []
+    for fault in error.errors(include_url=False)[:20]:
+        path = [part for part in fault["loc"] if part not in ("tweezers", "oscillators")]
+        name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+        line = _line(text, path)
+        where = (f"line {line}: " if line else "") + (f"{name}: " if name else "")
+        result.append(f"{where}{_sentence(fault, path)}.")
+    return result
+
+
+def _sentence(fault: Any, path: list[Any]) -> str:
+    value = repr(fault["input"])
+    value = value if len(value) <= 60 else value[:57] + "..."
+    match fault["type"]:
+        case "extra_forbidden":
+            close = difflib.get_close_matches(str(path[-1]), _field_names(), n=1)
+            return "is not a known field" + (f"; did you mean `{close[0]}`" if close else "")
+        case "missing":
+            return "is missing"
+        case "union_tag_not_found":
+            return 'the file must say `kind = "tweezers"` or `kind = "oscillators"`'
+        case "union_tag_invalid":
+            return f'`kind` must be "tweezers" or "oscillators", but is {fault["input"].get("kind")!r}'
+        case "value_error":
+            return str(fault["ctx"]["error"]).rstrip(".")
+        case _:
+            message = fault["msg"][0].lower() + fault["msg"][1:]
+            return f"{message.replace('input should be', 'must be').replace('input should', 'must')}, but is {value}"
+
+
+def _field_names() -> list[str]:
+    names: set[str] = set()
+    parts = [Part]
+    while parts:
+        part = parts.pop()
+        names.update(part.model_fields)
+        parts.extend(part.__subclasses__())
+    return sorted(names)
+
+
+def _line(text: str, path: list[Any]) -> int | None:
+    """Line of a key in a TOML text, for the plain layout of one key a line; tomllib gives none."""
+    keys = [part for part in path if isinstance(part, str)]
+    if not text or not keys:
+        return None
+    table: list[Any] = []
+    count: dict[str, int] = {}
+    best = None
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if header := re.fullmatch(r"\[\[\s*([\w.-]+)\s*\]\]\s*(#.*)?", stripped):
+            name = header[1]
+            count[name] = count.get(name, -1) + 1
+            table = [*name.split("."), count[name]]
+        elif header := re.fullmatch(r"\[\s*([\w.-]+)\s*\]\s*(#.*)?", stripped):
+            table = header[1].split(".")
+        elif key := re.match(r"""["']?([\w-]+)["']?\s*=""", stripped):
+            here = [*table, key[1]]
+            if path[: len(here)] == here:
+                return number
+            continue
+        else:
+            continue
+        if path[: len(table)] == table:
+            best = number
+    return best

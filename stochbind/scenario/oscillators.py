@@ -1,0 +1,137 @@
+"""Scenarios given by masses, springs, baths and an arbitrary coupling matrix."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Annotated, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from stochbind.errors import NoiseError, ScenarioError
+from stochbind.oscillators import Oscillators
+from stochbind.quantities import quantity, quantity_matrix
+from stochbind.scenario.base import Derived, Part, Scenario
+
+
+class Oscillator(Part):
+    """One particle: a mass on a spring in a bath.
+
+    Give the spring as `stiffness` or `frequency`, and the bath's drag as `friction` or `damping_rate`.
+    """
+
+    mass: Annotated[float, *quantity("mass", "positive")] | None = None
+    stiffness: Annotated[float, *quantity("stiffness")] | None = None
+    frequency: Annotated[float, *quantity("frequency", "positive")] | None = None
+    friction: Annotated[float, *quantity("friction", "not negative")] | None = None
+    damping_rate: Annotated[float, *quantity("rate", "not negative")] | None = None
+    bath_temperature: Annotated[float, *quantity("temperature", "not negative")]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.stiffness is None) == (self.frequency is None):
+            raise ValueError("needs either `stiffness` or `frequency`, and not both")
+        if (self.friction is None) == (self.damping_rate is None):
+            raise ValueError("needs either `friction` or `damping_rate`, and not both")
+        if self.mass is None and (self.frequency is not None or self.damping_rate is not None):
+            raise ValueError("needs `mass`, as `frequency` and `damping_rate` are per mass")
+        return self
+
+
+class OscillatorScenario(Scenario):
+    """N oscillators with an arbitrary, possibly non-reciprocal, coupling.
+
+    ``coupling[j][k]`` is the force on j per displacement of k, beside the spring of j. Overdamped particles have
+    no mass.
+    """
+
+    axis: ClassVar[str] = "x"
+
+    kind: Literal["oscillators"] = "oscillators"
+    units: Literal["SI", "reduced"] = "SI"
+    dynamics: Literal["underdamped", "overdamped"] = "underdamped"
+    particle: Annotated[tuple[Oscillator, ...], Field(min_length=1, max_length=10_000)]
+    coupling: Annotated[tuple[tuple[float, ...], ...], *quantity_matrix("stiffness")] | None = None
+    momentum_diffusion: Annotated[tuple[tuple[float, ...], ...], *quantity_matrix("momentum diffusion")] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for j, particle in enumerate(self.particle):
+            if self.dynamics == "underdamped" and particle.mass is None:
+                raise ValueError(f'particle[{j}] needs `mass`, or set dynamics = "overdamped"')
+            if self.dynamics == "overdamped" and particle.friction is None:
+                raise ValueError(f'particle[{j}] needs `friction`, as dynamics = "overdamped"')
+            if self.dynamics == "overdamped" and particle.stiffness is None:
+                raise ValueError(f'particle[{j}] needs `stiffness`, as dynamics = "overdamped"')
+        for name, matrix in (("coupling", self.coupling), ("momentum_diffusion", self.momentum_diffusion)):
+            if matrix is not None and len(matrix) != self.n_particles:
+                n = self.n_particles
+                raise ValueError(f"`{name}` must be {n} x {n} for {n} particles, but is {len(matrix)} x {len(matrix)}")
+        try:
+            self._oscillators.langevin()
+        except (ScenarioError, NoiseError) as error:
+            raise ValueError(str(error).replace("`diffusion`", "`momentum_diffusion`")) from None
+        return self
+
+    @property
+    def n_particles(self) -> int:
+        """Number of particles N."""
+        return len(self.particle)
+
+    @property
+    def reduced(self) -> bool:
+        """Whether the numbers are in reduced units."""
+        return self.units == "reduced"
+
+    def oscillators(self) -> Oscillators:
+        """The coupled oscillators that the scenario comes to."""
+        return self._oscillators
+
+    @cached_property
+    def _oscillators(self) -> Oscillators:
+        n = self.n_particles
+        # In reduced units a frequency is an angular one: there is no hertz.
+        turn = 1.0 if self.reduced else 2.0 * math.pi
+        stiffness = [
+            p.stiffness if p.stiffness is not None else (p.mass or 0.0) * (turn * (p.frequency or 0.0)) ** 2
+            for p in self.particle
+        ]
+        friction = [
+            p.friction if p.friction is not None else (p.mass or 0.0) * (p.damping_rate or 0.0) for p in self.particle
+        ]
+        overdamped = self.dynamics == "overdamped"
+        return Oscillators(
+            mass=None if overdamped else np.array([p.mass for p in self.particle], dtype=float),
+            stiffness=np.array(stiffness),
+            friction=np.array(friction),
+            bath_temperature=np.array([p.bath_temperature for p in self.particle]),
+            coupling=np.zeros((n, n)) if self.coupling is None else np.array(self.coupling),
+            diffusion=None if self.momentum_diffusion is None else np.array(self.momentum_diffusion),
+            axis=self.axis,
+            reduced=self.reduced,
+        )
+
+    def derived(self) -> dict[str, Derived]:
+        """Rates and matrices that follow from the numbers."""
+        array = self._oscillators
+
+        def unit(si: str) -> str:
+            return "" if self.reduced else si
+
+        result = {
+            "stiffness": Derived(array.stiffness, unit("N/m"), "restoring stiffness, the others held fixed"),
+            "friction": Derived(array.friction, unit("kg/s"), "friction coefficient"),
+            "coupling": Derived(array.coupling, unit("N/m"), "C[j, k]: force on j per displacement of k"),
+        }
+        if array.mass is None:
+            rate = array.stiffness / array.friction
+            result["relaxation_rate"] = Derived(rate, unit("1/s"), "stiffness over friction")
+            return result
+        omega = np.sqrt(np.abs(array.stiffness) / array.mass)
+        damping = array.friction / array.mass
+        result["angular_frequency"] = Derived(omega, unit("rad/s"), "of each particle, the others held fixed")
+        result["damping_rate"] = Derived(damping, unit("1/s"), "decay rate of the energy")
+        with np.errstate(divide="ignore"):
+            result["quality_factor"] = Derived(omega / damping, "", "angular frequency over damping rate")
+        return result

@@ -1,0 +1,317 @@
+"""Scenarios given by spheres in optical tweezers: motion along the beams, coupled by the light they scatter."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Annotated, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+from scipy import constants
+
+from stochbind.checks import ComplexArray, FloatArray
+from stochbind.errors import NoiseError, ScenarioError
+from stochbind.optics import beams, binding, gas, particles
+from stochbind.oscillators import Oscillators
+from stochbind.quantities import quantity
+from stochbind.scenario.base import Derived, Part, Scenario
+
+#: Largest error of the far field, and largest field of a neighbour's tweezer, that is accepted.
+LARGEST_MODEL_ERROR = 0.05
+#: Largest size parameter kR for which a sphere is a dipole.
+LARGEST_SIZE_PARAMETER = 1.0
+
+
+class Light(Part):
+    """The laser of all tweezers. They travel along z and share one waist.
+
+    `binding` is "far_field" for the published couplings, first order in 1/distance, or "exact" for those of the whole
+    dipole field.
+    """
+
+    wavelength: Annotated[float, *quantity("length", "positive")]
+    waist: Annotated[float, *quantity("length", "positive")]
+    binding: Literal["far_field", "exact"] = "far_field"
+
+
+class Gas(Part):
+    """The residual gas. `viscosity` is needed only for a gas other than air that is not dilute."""
+
+    pressure: Annotated[float, *quantity("pressure", "not negative")]
+    temperature: Annotated[float, *quantity("temperature", "positive")]
+    molar_mass: Annotated[float, *quantity("molar mass", "positive")] = gas.AIR_MOLAR_MASS
+    viscosity: Annotated[float, *quantity("viscosity", "positive")] | None = None
+
+
+class Sphere(Part):
+    """One sphere in its tweezer.
+
+    `position` is that of the focus in the plane z = 0; `phase` that of the light there; `polarization` the angle
+    between its electric field and the x axis. Give `power` or `peak_field`, and `refractive_index` or `permittivity`.
+    """
+
+    radius: Annotated[float, *quantity("length", "positive")]
+    density: Annotated[float, *quantity("density", "positive")]
+    refractive_index: Annotated[float, Field(gt=1.0, allow_inf_nan=False)] | None = None
+    permittivity: Annotated[float, Field(gt=1.0, allow_inf_nan=False)] | None = None
+    position: tuple[Annotated[float, *quantity("length")], Annotated[float, *quantity("length")]]
+    power: Annotated[float, *quantity("power", "positive")] | None = None
+    peak_field: Annotated[float, *quantity("electric field", "positive")] | None = None
+    phase: Annotated[float, *quantity("angle")] = 0.0
+    polarization: Annotated[float, *quantity("angle")]
+    bath_temperature: Annotated[float, *quantity("temperature", "not negative")] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.refractive_index is None) == (self.permittivity is None):
+            raise ValueError("needs either `refractive_index` or `permittivity`, and not both")
+        if (self.power is None) == (self.peak_field is None):
+            raise ValueError("needs either `power` or `peak_field`, and not both")
+        return self
+
+
+class TweezerScenario(Scenario):
+    """N spheres in N parallel tweezers, coupled along the beams by optical binding."""
+
+    axis: ClassVar[str] = "z"
+
+    kind: Literal["tweezers"] = "tweezers"
+    light: Light
+    gas: Gas
+    particle: Annotated[tuple[Sphere, ...], Field(min_length=1, max_length=10_000)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.light.waist < self.light.wavelength / math.pi:
+            raise ValueError(
+                f"light.waist must be at least wavelength/pi = {self.light.wavelength / math.pi:.6g} m for a Gaussian "
+                f"beam, but is {self.light.waist:.6g} m"
+            )
+        for j, radius in enumerate(self.radius):
+            if self.wavenumber * radius > LARGEST_SIZE_PARAMETER:
+                raise ValueError(
+                    f"particle[{j}].radius must be at most {LARGEST_SIZE_PARAMETER / self.wavenumber:.6g} m for a "
+                    f"sphere to scatter as a dipole (k R <= {LARGEST_SIZE_PARAMETER:g}), but is {radius:.6g} m"
+                )
+        self._check_viscosity()
+        self._check_distances()
+        try:
+            self._oscillators.langevin()
+        except NoiseError as error:
+            hint = ' The far-field form can do this; set light.binding = "exact".'
+            raise ValueError(str(error) + (hint if self.light.binding == "far_field" else "")) from None
+        except ScenarioError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def _check_viscosity(self) -> None:
+        if self.gas.viscosity is None and self.gas.molar_mass != gas.AIR_MOLAR_MASS and self.gas.pressure > 0:
+            knudsen = float((self._mean_free_path / self.radius).min())
+            if knudsen < 100.0:
+                raise ValueError(
+                    f"gas.viscosity is needed, as the gas is not air and not dilute (Knudsen number about {knudsen:.3g})"
+                )
+
+    def _check_distances(self) -> None:
+        position, radius = self.position, self.radius
+        for j, k in zip(*np.triu_indices(self.n_particles, 1), strict=True):
+            distance = math.dist(position[j], position[k])
+            if distance < radius[j] + radius[k]:
+                raise ValueError(
+                    f"particle[{j}] and particle[{k}] overlap: their centres are {distance:.6g} m apart, but their "
+                    f"radii add up to {radius[j] + radius[k]:.6g} m; move them apart"
+                )
+        overlap = beams.overlap(position, self.light.waist)
+        j, k = np.unravel_index(int(overlap.argmax()), overlap.shape)
+        if overlap[j, k] > LARGEST_MODEL_ERROR:
+            nearest = self.light.waist * math.sqrt(-math.log(LARGEST_MODEL_ERROR))
+            raise ValueError(
+                f"particle[{j}] and particle[{k}] are too close for separate tweezers: the field of one is "
+                f"{overlap[j, k]:.1%} of its peak at the other; move them at least {nearest:.6g} m apart"
+            )
+        if self.light.binding == "far_field" and self.n_particles > 1:
+            error = self.far_field_error
+            j, k = np.unravel_index(int(error.argmax()), error.shape)
+            if error[j, k] > LARGEST_MODEL_ERROR:
+                raise ValueError(
+                    f"particle[{j}] and particle[{k}] are too close for the far-field couplings, which are wrong by "
+                    f"{error[j, k]:.1%} of the pair's coupling strength (limit {LARGEST_MODEL_ERROR:.0%}); move them "
+                    'apart or set light.binding = "exact"'
+                )
+
+    @property
+    def n_particles(self) -> int:
+        """Number of particles N."""
+        return len(self.particle)
+
+    @property
+    def wavenumber(self) -> float:
+        """Wave number k [1/m]."""
+        return 2.0 * math.pi / self.light.wavelength
+
+    @property
+    def rayleigh_range(self) -> float:
+        """Rayleigh range of the tweezers [m]."""
+        return beams.rayleigh_range(self.light.wavelength, self.light.waist)
+
+    @property
+    def position(self) -> FloatArray:
+        """Foci in the plane z = 0 [m], shape (N, 2)."""
+        return np.array([p.position for p in self.particle])
+
+    @property
+    def radius(self) -> FloatArray:
+        """Radii [m], shape (N,)."""
+        return np.array([p.radius for p in self.particle])
+
+    @property
+    def mass(self) -> FloatArray:
+        """Masses [kg], shape (N,)."""
+        return particles.sphere_volume(self.radius) * np.array([p.density for p in self.particle])
+
+    @property
+    def susceptibility(self) -> FloatArray:
+        """Electric susceptibilities of the spheres, shape (N,)."""
+        permittivity = [
+            p.permittivity if p.permittivity is not None else (p.refractive_index or 0.0) ** 2 for p in self.particle
+        ]
+        return particles.sphere_susceptibility(np.array(permittivity))
+
+    @property
+    def peak_field(self) -> FloatArray:
+        """Field amplitudes at the foci [V/m], shape (N,)."""
+        return np.array(
+            [
+                p.peak_field
+                if p.peak_field is not None
+                else float(beams.peak_field(np.array(p.power or 0.0), self.light.waist))
+                for p in self.particle
+            ]
+        )
+
+    @property
+    def field(self) -> ComplexArray:
+        """Complex field amplitudes along x and y at the foci [V/m], shape (N, 2)."""
+        phase = np.array([p.phase for p in self.particle])
+        return beams.linear_polarization(self.peak_field, phase, np.array([p.polarization for p in self.particle]))
+
+    @property
+    def trap_stiffness(self) -> FloatArray:
+        """Stiffness of each tweezer alone [N/m], shape (N,)."""
+        volume = particles.sphere_volume(self.radius)
+        return beams.axial_stiffness(self.susceptibility, volume, self.peak_field, self.rayleigh_range)
+
+    @property
+    def far_field_error(self) -> FloatArray:
+        """Error of the far-field coupling of each pair, relative to its strength, shape (N, N)."""
+        return binding.far_field_error(self.position, self.field, self.wavenumber, self.rayleigh_range)
+
+    @cached_property
+    def binding(self) -> binding.Binding:
+        """Coupling, stiffness shift, force and recoil diffusion by the scattered light."""
+        return binding.binding(
+            self.position,
+            self.field,
+            self.susceptibility * particles.sphere_volume(self.radius),
+            self.wavenumber,
+            self.rayleigh_range,
+            far_field=self.light.binding == "far_field",
+        )
+
+    @property
+    def _viscosity(self) -> float:
+        return self.gas.viscosity if self.gas.viscosity is not None else gas.air_viscosity(self.gas.temperature)
+
+    @property
+    def _mean_free_path(self) -> float:
+        return gas.mean_free_path(self.gas.pressure, self.gas.temperature, self.gas.molar_mass, self._viscosity)
+
+    def oscillators(self) -> Oscillators:
+        """The coupled oscillators: displacements along z from the mechanical equilibrium."""
+        return self._oscillators
+
+    @cached_property
+    def _oscillators(self) -> Oscillators:
+        light = self.binding
+        return Oscillators(
+            mass=self.mass,
+            stiffness=self.trap_stiffness + light.stiffness,
+            friction=gas.friction(
+                self.radius, self.gas.pressure, self.gas.temperature, self.gas.molar_mass, self._viscosity
+            ),
+            bath_temperature=np.array(
+                [
+                    p.bath_temperature if p.bath_temperature is not None else self.gas.temperature
+                    for p in self.particle
+                ]
+            ),
+            coupling=light.coupling,
+            diffusion=light.diffusion,
+            axis=self.axis,
+        )
+
+    @property
+    def equilibrium(self) -> FloatArray:
+        """Displacement of the mechanical equilibrium from the foci, by the constant forces [m], shape (N,)."""
+        result: FloatArray = np.linalg.solve(self._oscillators.force_matrix, self.binding.force)
+        return result
+
+    def derived(self) -> dict[str, Derived]:
+        """All quantities computed from the numbers of the file, in SI."""
+        array, light = self._oscillators, self.binding
+        mass, damping = self.mass, array.friction / self.mass
+        omega = np.sqrt(self.trap_stiffness / mass)
+        pair = 2.0 * np.sqrt(np.outer(mass * omega, mass * omega))
+        recoil = np.real(np.diagonal(light.diffusion))
+        return {
+            "wavenumber": Derived(self.wavenumber, "1/m", "k"),
+            "rayleigh_range": Derived(self.rayleigh_range, "m", "k w^2 / 2"),
+            "mass": Derived(mass, "kg", "mass"),
+            "susceptibility": Derived(self.susceptibility, "", "3 (eps - 1)/(eps + 2)"),
+            "peak_field": Derived(self.peak_field, "V/m", "field amplitude at the focus"),
+            "trap_stiffness": Derived(self.trap_stiffness, "N/m", "of the tweezer alone"),
+            "trap_angular_frequency": Derived(omega, "rad/s", "of the tweezer alone"),
+            "trap_frequency": Derived(omega / (2 * math.pi), "Hz", "of the tweezer alone"),
+            "binding_stiffness": Derived(light.stiffness, "N/m", "K_j: stiffness added by optical binding"),
+            "angular_frequency": Derived(
+                np.sqrt(np.abs(array.stiffness) / mass), "rad/s", "with optical binding, the others held fixed"
+            ),
+            "coupling": Derived(light.coupling, "N/m", "C[j, k]: force on j per displacement of k"),
+            "coupling_rate": Derived(light.coupling / pair, "rad/s", "C[j, k] over 2 sqrt(m_j Omega_j m_k Omega_k)"),
+            "constant_force": Derived(light.force, "N", "radiation pressure and binding force at the foci"),
+            "equilibrium": Derived(self.equilibrium, "m", "displacement by the constant forces"),
+            "damping_rate": Derived(damping, "1/s", "of the gas: decay rate of the energy"),
+            "momentum_diffusion_real": Derived(np.real(light.diffusion), "N^2*s", "Re D: recoil noise"),
+            "momentum_diffusion_imaginary": Derived(np.imag(light.diffusion), "N^2*s", "Im D: antireciprocity"),
+            "recoil_heating_rate": Derived(
+                recoil / (constants.hbar * mass * omega), "1/s", "quanta per second from photon recoil"
+            ),
+            "gas_heating_rate": Derived(
+                damping * array.thermal_energy / (constants.hbar * omega), "1/s", "quanta per second from the gas"
+            ),
+            "far_field_error": Derived(self.far_field_error, "", "of the far-field couplings, pair by pair"),
+        }
+
+    def notes(self) -> list[str]:
+        """Warnings about the validity of the model for these numbers, one sentence each."""
+        z_r = self.rayleigh_range
+        result = []
+        shift = np.abs(self.equilibrium) / z_r
+        if shift.max() > 0.1:
+            j = int(shift.argmax())
+            result.append(
+                f"Radiation pressure moves particle {j} by {shift[j]:.0%} of the Rayleigh range from the focus, where "
+                "the couplings and stiffnesses are computed."
+            )
+        if self._oscillators.langevin().stability.stable:
+            equations = self.langevin()
+            spread = np.sqrt(np.diagonal(equations.stationary_covariance())) * equations.unit
+            ratio = spread[: self.n_particles] / z_r
+            if ratio.max() > 0.1:
+                j = int(ratio.argmax())
+                result.append(
+                    f"The steady motion of particle {j} spreads over {ratio[j]:.0%} of the Rayleigh range, where the trap "
+                    "is no longer harmonic."
+                )
+        return result
