@@ -109,7 +109,7 @@ def install():
         # compiling every module takes as long as the rest: leave it to the first import
         code = call(*pip, "install", "-qq", "--no-compile", *step)
         if code:
-            print("The install failed, as pip says above (is the network there?); the next start begins it again.")
+            print("The install failed (pip says why, above). The next start begins it again.")
             sys.exit(code)
     (VENV / "go.key.new").write_text(key())
     (VENV / "go.key.new").replace(STAMP)
