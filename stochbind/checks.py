@@ -60,9 +60,7 @@ def positive(
     return value
 
 
-def integer(
-    name: str, value: Any, *, minimum: int, maximum: int = 2**63 - 1, error: type[StochbindError]
-) -> int:
+def integer(name: str, value: Any, *, minimum: int, maximum: int = 2**63 - 1, error: type[StochbindError]) -> int:
     """Return `value` if it is an integer in the given range."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise error(f"`{name}` must be a whole number, but is {_short(value)}.")

@@ -231,7 +231,7 @@ class Langevin:
                 mode = np.zeros(self.dimension, complex)
                 mode[member] = vector[:, top]
                 # Fewer than ten units in the last place of the largest element cannot be told from zero.
-                round_off = 10 * np.finfo(float).eps * float(np.abs(block).max(initial=0.0))
+                round_off = 10 * float(np.finfo(float).eps) * float(np.abs(block).max(initial=0.0))
                 best = (float(value[top].real), float(abs(value[top].imag)), round_off, mode)
         rate, frequency, round_off, mode = best
         weight: dict[int, float] = {}
@@ -240,7 +240,7 @@ class Langevin:
                 weight[coordinate.particle] = weight.get(coordinate.particle, 0.0) + abs(amplitude) ** 2
         total = sum(weight.values()) or 1.0
         return Stability(
-            stable=rate < -round_off,
+            stable=bool(rate < -round_off),
             growth_rate=rate / self.time_unit,
             angular_frequency=frequency / self.time_unit,
             mode=mode,
@@ -284,7 +284,7 @@ class Langevin:
             residual = (half + half.T + noise).astype(np.float64)
             step = linalg.solve_continuous_lyapunov(self.drift_matrix, -residual)
             covariance = covariance + 0.5 * (step + step.T).astype(kind)
-        mean = np.linalg.solve(self.drift_matrix, -self.constant_drift)
+        mean: FloatArray = np.linalg.solve(self.drift_matrix, -self.constant_drift).astype(np.float64)
         return Moments(mean, covariance.astype(np.float64))
 
     def stationary_covariance(self) -> FloatArray:
@@ -313,8 +313,8 @@ class Langevin:
             Element [i, j]: amplitude of coordinate i per drive of equation j [time_unit].
         """
         omega = angular_frequency * self.time_unit
-        result: ComplexArray = np.linalg.inv(-1j * omega * np.eye(self.dimension) - self.drift_matrix)
-        return result
+        result = np.linalg.inv(-1j * omega * np.eye(self.dimension) - self.drift_matrix)
+        return result.astype(np.complex128)
 
     def select(self, quantity: str) -> npt.NDArray[np.intp]:
         """Indices of the coordinates of one quantity, such as ``"position"``, in the order of the particles."""

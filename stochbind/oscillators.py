@@ -1,7 +1,7 @@
 r"""Coupled oscillators: the harmonic array that every linear scenario reduces to.
 
-:math:`m_j \ddot q_j = -u_j q_j + \sum_k C_{jk} q_k - m_j\gamma_j \dot q_j + \xi_j`, where :math:`C_{jk}` is the effect on
-j of k and the noise forces have the covariance
+:math:`m_j \ddot q_j = -u_j q_j + \sum_k C_{jk} q_k - m_j\gamma_j \dot q_j + \xi_j`, where :math:`C_{jk}` is the effect
+on j of k and the noise forces have the covariance
 :math:`\langle \xi_j \xi_k \rangle = 2 (m_j\gamma_j k_B T_j \delta_{jk} + \mathrm{Re} D_{jk})\,\delta(t - t')`.
 """
 
@@ -117,7 +117,7 @@ class Oscillators:
     @property
     def force_noise(self) -> FloatArray:
         r"""Half the covariance of the noise forces, :math:`m\gamma k_B T + \mathrm{Re} D` [N^2 s], shape (N, N)."""
-        result: FloatArray = np.diag(self.friction * self.thermal_energy) + np.real(self.diffusion)
+        result: FloatArray = np.diag(self.friction * self.thermal_energy) + np.asarray(self.diffusion).real
         return result
 
     @property
@@ -149,7 +149,11 @@ class Oscillators:
             drift = -force / friction[:, None] / rate * (unit[None, :] / unit[:, None])
             covariance = 2.0 * noise / np.outer(friction * unit, friction * unit) / rate
             return Langevin(
-                drift_matrix=drift, noise_covariance=covariance, coordinate=label, unit=unit, time_unit=1.0 / rate
+                drift_matrix=drift,
+                noise_covariance=covariance,
+                coordinate=label,
+                unit=unit,
+                time_unit=1.0 / rate,
             )
         mass = self.mass
         rate = math.sqrt(float(np.abs(self.stiffness / mass).max())) or float((friction / mass).max()) or 1.0

@@ -129,7 +129,8 @@ def _refuse_ambiguous(names: list[str], kind: Kind, shown: str, number: str, siz
     if kind.name == "rate" and not only("second", "minute", "hour", "radian"):
         cycles = float(Decimal(number) * size)
         raise ValueError(
-            f'is a rate, and {shown} could mean "{cycles:.6g} 1/s" or "{2 * math.pi * cycles:.6g} 1/s"; write the one meant'
+            f'is a rate, and {shown} could mean "{cycles:.6g} 1/s" or "{2 * math.pi * cycles:.6g} 1/s"; '
+            "write the one meant"
         )
 
 

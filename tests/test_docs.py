@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FENCE = re.compile(
-    r"^(?P<indent> *)(?P<fence>```+)(?P<info>[^`\n]*)\n(?P<body>.*?)^ *(?P=fence)`* *$", re.M | re.S
-)
+FENCE = re.compile(r"^(?P<indent> *)(?P<fence>```+)(?P<info>[^`\n]*)\n(?P<body>.*?)^ *(?P=fence)`* *$", re.M | re.S)
 
 
 def blocks(page):
@@ -36,11 +34,7 @@ def run(page, name):
         try:
             exec(compile("\n" * (first_line - 1) + code, str(page), "exec"), namespace)
         except Exception as error:
-            lines = [
-                frame.lineno
-                for frame in traceback.extract_tb(error.__traceback__)
-                if frame.filename == str(page)
-            ]
+            lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(page)]
             line = lines[-1] if lines else getattr(error, "lineno", None) or first_line
             raise AssertionError(f"{name}:{line}: {type(error).__name__}: {error}") from error
 

@@ -71,7 +71,8 @@ def linear_polarization(field: FloatArray, phase: FloatArray, angle: FloatArray)
         x and y components of the field at each focus [V/m].
     """
     direction = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-    return (field * np.exp(1j * phase))[:, None] * direction
+    result: ComplexArray = (field * np.exp(1j * phase))[:, None] * direction
+    return result
 
 
 def overlap(position: FloatArray, waist: float) -> FloatArray:

@@ -22,7 +22,7 @@ def air_viscosity(temperature: float) -> float:
     ----------
     White, Viscous Fluid Flow, 3rd ed. (2006), table 1-2.
     """
-    return 1.716e-5 * (temperature / 273.15) ** 1.5 * (273.15 + 110.4) / (temperature + 110.4)
+    return 1.716e-5 * math.pow(temperature / 273.15, 1.5) * (273.15 + 110.4) / (temperature + 110.4)
 
 
 def mean_free_path(pressure: float, temperature: float, molar_mass: float, viscosity: float) -> float:

@@ -6,7 +6,7 @@ import abc
 import difflib
 import re
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy.typing as npt
 import tomli_w
@@ -28,7 +28,13 @@ class Derived(NamedTuple):
     meaning: str
 
 
-class _RaisesScenarioError(type(BaseModel)):  # type: ignore[misc]
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)  # its only public name
+
+
+class _RaisesScenarioError(ModelMetaclass):
     """Turns pydantic's error into ours when a part is made in Python (`__init__` would also catch nested parts)."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:

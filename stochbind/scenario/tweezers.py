@@ -110,7 +110,7 @@ class TweezerScenario(Scenario):
             knudsen = float((self._mean_free_path / self.radius).min())
             if knudsen < 100.0:
                 raise ValueError(
-                    f"gas.viscosity is needed, as the gas is not air and not dilute (Knudsen number about {knudsen:.3g})"
+                    f"gas.viscosity is needed, as the gas is neither air nor dilute (Knudsen number {knudsen:.3g})"
                 )
 
     def _check_distances(self) -> None:
@@ -168,7 +168,8 @@ class TweezerScenario(Scenario):
     @property
     def mass(self) -> FloatArray:
         """Masses [kg], shape (N,)."""
-        return particles.sphere_volume(self.radius) * np.array([p.density for p in self.particle])
+        density: FloatArray = np.array([p.density for p in self.particle])
+        return particles.sphere_volume(self.radius) * density
 
     @property
     def susceptibility(self) -> FloatArray:
@@ -241,10 +242,7 @@ class TweezerScenario(Scenario):
                 self.radius, self.gas.pressure, self.gas.temperature, self.gas.molar_mass, self._viscosity
             ),
             bath_temperature=np.array(
-                [
-                    p.bath_temperature if p.bath_temperature is not None else self.gas.temperature
-                    for p in self.particle
-                ]
+                [p.bath_temperature if p.bath_temperature is not None else self.gas.temperature for p in self.particle]
             ),
             coupling=light.coupling,
             diffusion=light.diffusion,
@@ -254,8 +252,7 @@ class TweezerScenario(Scenario):
     @property
     def equilibrium(self) -> FloatArray:
         """Displacement of the mechanical equilibrium from the foci, by the constant forces [m], shape (N,)."""
-        result: FloatArray = np.linalg.solve(self._oscillators.force_matrix, self.binding.force)
-        return result
+        return np.linalg.solve(self._oscillators.force_matrix, self.binding.force).astype(np.float64)
 
     def derived(self) -> dict[str, Derived]:
         """All quantities computed from the numbers of the file, in SI."""
@@ -275,7 +272,9 @@ class TweezerScenario(Scenario):
             "trap_frequency": Derived(omega / (2 * math.pi), "Hz", "of the tweezer alone"),
             "binding_stiffness": Derived(light.stiffness, "N/m", "K_j: stiffness added by optical binding"),
             "angular_frequency": Derived(
-                np.sqrt(np.abs(array.stiffness) / mass), "rad/s", "with optical binding, the others held fixed"
+                np.sqrt(np.abs(array.stiffness) / mass),
+                "rad/s",
+                "with optical binding, the others held fixed",
             ),
             "coupling": Derived(light.coupling, "N/m", "C[j, k]: force on j per displacement of k"),
             "coupling_rate": Derived(light.coupling / pair, "rad/s", "C[j, k] over 2 sqrt(m_j Omega_j m_k Omega_k)"),
@@ -288,7 +287,9 @@ class TweezerScenario(Scenario):
                 recoil / (constants.hbar * mass * omega), "1/s", "quanta per second from photon recoil"
             ),
             "gas_heating_rate": Derived(
-                damping * array.thermal_energy / (constants.hbar * omega), "1/s", "quanta per second from the gas"
+                damping * array.thermal_energy / (constants.hbar * omega),
+                "1/s",
+                "quanta per second from the gas",
             ),
             "far_field_error": Derived(self.far_field_error, "", "of the far-field couplings, pair by pair"),
         }
@@ -311,7 +312,7 @@ class TweezerScenario(Scenario):
             if ratio.max() > 0.1:
                 j = int(ratio.argmax())
                 result.append(
-                    f"The steady motion of particle {j} spreads over {ratio[j]:.0%} of the Rayleigh range, where the trap "
-                    "is no longer harmonic."
+                    f"The steady motion of particle {j} spreads over {ratio[j]:.0%} of the Rayleigh range, where the "
+                    "trap is no longer harmonic."
                 )
         return result

@@ -1,0 +1,335 @@
+"""Estimates, and the sums over a record that they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from stochbind.checks import FloatArray
+from stochbind.errors import IncompleteError, TooFewSamplesError
+from stochbind.langevin import Langevin, Moments
+
+#: Trajectories are gathered in at most this many groups; error bars come from the scatter between groups.
+N_GROUPS = 256
+_SLAB_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A value with its error bar.
+
+    Attributes
+    ----------
+    value, stderr : (...) float
+        Estimate and standard error.
+    n_eff : float
+        Number of independent samples behind the error bar.
+    """
+
+    value: FloatArray
+    stderr: FloatArray
+    n_eff: float
+
+    def z(self, truth: FloatArray | float) -> FloatArray:
+        """Distance from the truth in standard errors, of at least 1e-9 of the value: round-off is no disagreement."""
+        truth = np.asarray(truth, dtype=np.float64)
+        round_off = 1e-9 * np.maximum(np.abs(self.value), np.abs(truth))
+        difference = self.value - truth
+        with np.errstate(divide="ignore", invalid="ignore"):
+            result: FloatArray = np.where(difference == 0.0, 0.0, difference / np.maximum(self.stderr, round_off))
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """Second moments of a record, group by group of trajectories, in the scaled units of the equations.
+
+    All quadratic observables, their error bars and the regression of the drift follow from these sums.
+
+    Attributes
+    ----------
+    second : (n_groups, d, d) float
+        Average of :math:`x x^T` over the trajectories of the group and the states of the window.
+    before, lagged : (n_groups, d, d) float
+        Averages of :math:`x_k x_k^T` and :math:`x_{k+1} x_k^T` over the pairs of successive states.
+    first_state, last_state : (n_groups, d, d) float
+        Averages of :math:`x x^T` over trajectories, in the first and the last state of the window.
+    weight : (n_groups,) float
+        Share of the trajectories in each group.
+    interval : float
+        Time between states [s].
+    start, stop : int
+        The window: states ``start`` to ``stop - 1`` of the record.
+    """
+
+    second: FloatArray
+    before: FloatArray
+    lagged: FloatArray
+    first_state: FloatArray
+    last_state: FloatArray
+    weight: FloatArray
+    interval: float
+    start: int
+    stop: int
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups."""
+        return len(self.weight)
+
+    def estimate(self, function: Callable[[FloatArray], FloatArray], of: FloatArray | None = None) -> Estimate:
+        """Estimate of a linear function of the second moments.
+
+        Parameters
+        ----------
+        function : callable
+            From second moments, shape (..., d, d), to a result of shape (..., *shape).
+        of : (n_groups, d, d) float, optional
+            Moments to take instead of `second`.
+
+        Returns
+        -------
+        Estimate
+            Mean over groups, and its standard error from their scatter.
+        """
+        sample = function(self.second if of is None else of)
+        return weighted_mean(sample, self.weight)
+
+    def jackknife(self, function: Callable[[Record], npt.NDArray[Any]]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Value and delete-one-group replicates of a smooth function of the record.
+
+        Parameters
+        ----------
+        function : callable
+            From a record of one group to an array.
+
+        Returns
+        -------
+        value : (...) float or complex
+            Of the whole record.
+        replicate : (n_groups, ...) float or complex
+            Without each group in turn.
+        """
+        names = ("second", "before", "lagged", "first_state", "last_state")
+        total = {name: np.tensordot(self.weight, getattr(self, name), 1) for name in names}
+
+        def merged(parts: dict[str, FloatArray]) -> Record:
+            arrays = {name: part[None] for name, part in parts.items()}
+            return Record(**arrays, weight=np.ones(1), interval=self.interval, start=self.start, stop=self.stop)
+
+        value = function(merged(total))
+        replicates = [
+            function(
+                merged(
+                    {
+                        name: (total[name] - self.weight[g] * getattr(self, name)[g]) / (1.0 - self.weight[g])
+                        for name in names
+                    }
+                )
+            )
+            for g in range(self.n_groups)
+        ]
+        return value, np.array(replicates)
+
+    def regrouped(self, n_groups: int) -> Record:
+        """The same record in at most so many groups."""
+        edges = np.unique(np.linspace(0, self.n_groups, min(n_groups, self.n_groups) + 1).astype(int))
+        weight = np.add.reduceat(self.weight, edges[:-1])
+
+        def merge(value: FloatArray) -> FloatArray:
+            total = np.add.reduceat(self.weight[:, None, None] * value, edges[:-1], axis=0)
+            result: FloatArray = total / weight[:, None, None]
+            return result
+
+        return Record(
+            merge(self.second), merge(self.before), merge(self.lagged), merge(self.first_state), merge(self.last_state),
+            weight, self.interval, self.start, self.stop,
+        )  # fmt: skip
+
+
+def weighted_mean(sample: FloatArray, weight: FloatArray) -> Estimate:
+    """Mean of independent groups of nearly equal weight, with its standard error.
+
+    Parameters
+    ----------
+    sample : (n_groups, ...) float
+        Group means.
+    weight : (n_groups,) float
+        Shares, which add up to one.
+
+    Returns
+    -------
+    Estimate
+        The mean.
+
+    Raises
+    ------
+    TooFewSamplesError
+        If there are fewer than two groups.
+    """
+    n = len(weight)
+    if n < 2:
+        raise TooFewSamplesError("Error bars need at least 2 trajectories, but the record has 1; run more.")
+    mean = np.tensordot(weight, sample, 1)
+    scatter = np.tensordot(weight, (sample - mean) ** 2, 1)
+    return Estimate(np.asarray(mean), np.asarray(np.sqrt(scatter / (n - 1))), float(n))
+
+
+def record(dataset: xr.Dataset, equations: Langevin, *, start: int = 0) -> Record:
+    """Sum up a record, slab by slab, in bounded memory.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        With `position`, and `velocity` unless overdamped, of dims (trajectory, time, particle, axis), in SI.
+    equations : Langevin
+        Whose coordinates and units are meant.
+    start : int
+        First state of the window.
+
+    Returns
+    -------
+    Record
+        The sums.
+
+    Raises
+    ------
+    IncompleteError
+        If states are missing.
+    TooFewSamplesError
+        If the window holds fewer than two states.
+    """
+    n_trajectories, n_times = dataset.sizes["trajectory"], dataset.sizes["time"]
+    if n_times - start < 2:
+        raise TooFewSamplesError(
+            f"Averages need at least 2 states, but the window holds {n_times - start}; save more of them."
+        )
+    names = list(dict.fromkeys(c.quantity for c in equations.coordinate))
+    d = equations.dimension
+    edges = np.linspace(0, n_trajectories, min(N_GROUPS, n_trajectories) + 1).astype(int)
+    sums = {name: np.zeros((len(edges) - 1, d, d)) for name in ("second", "lagged", "first_state", "last_state")}
+    chunk = dataset.chunksizes.get("trajectory", (256,))[0]
+    group_of = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
+    slab = max(2, _SLAB_BYTES // (8 * d * chunk))
+    for row in range(0, n_trajectories, chunk):
+        rows = slice(row, min(row + chunk, n_trajectories))
+        previous: FloatArray | None = None
+        for column in range(start, n_times, slab):
+            part = dataset.isel(trajectory=rows, time=slice(column, min(column + slab, n_times)))
+            state = np.concatenate([part[name].to_numpy()[..., 0] for name in names], axis=-1) / equations.unit
+            if not np.isfinite(state).all():
+                raise IncompleteError("The record has states that were never computed; finish the run first.")
+            joined = state if previous is None else np.concatenate([previous, state], axis=1)
+            groups = group_of[rows]
+            _add_products(sums["second"], groups, state, state)
+            _add_products(sums["lagged"], groups, joined[:, 1:], joined[:, :-1])
+            if column == start:
+                _add_products(sums["first_state"], groups, state[:, :1], state[:, :1])
+            if column + slab >= n_times:
+                _add_products(sums["last_state"], groups, state[:, -1:], state[:, -1:])
+            previous = state[:, -1:]
+    count = np.diff(edges)
+    per_group = count[:, None, None].astype(float)
+    before = (sums["second"] - sums["last_state"]) / (per_group * (n_times - start - 1))
+    return Record(
+        second=sums["second"] / (per_group * (n_times - start)),
+        before=before,
+        lagged=sums["lagged"] / (per_group * (n_times - start - 1)),
+        first_state=sums["first_state"] / per_group,
+        last_state=sums["last_state"] / per_group,
+        weight=count / n_trajectories,
+        interval=float(dataset["time"][1] - dataset["time"][0]),
+        start=start,
+        stop=n_times,
+    )
+
+
+def _add_products(sums: FloatArray, groups: npt.NDArray[np.int64], left: FloatArray, right: FloatArray) -> None:
+    """Add the products of states, summed over time, to the sums of the groups of their trajectories."""
+    np.add.at(sums, groups, left.transpose(0, 2, 1) @ right)
+
+
+def exact_record(equations: Langevin, initial: Moments, *, interval: float, start: int, stop: int) -> Record:
+    r"""What a `Record` is on average, exactly, from the law of the initial state; stable or not.
+
+    The sum of the second moments over n states is built by doubling,
+    :math:`f(2n) = f(n) + E^n f(n) E^{nT}` and :math:`g(2n) = g(n) + n S_n + E^n g(n) E^{nT}`. Theory page, eq. (13).
+
+    Parameters
+    ----------
+    equations : Langevin
+        The equations of motion.
+    initial : Moments
+        State at time zero, one interval before the first state kept.
+    interval : float
+        Time between states [s].
+    start, stop : int
+        The window.
+
+    Returns
+    -------
+    Record
+        Of one group.
+    """
+    d = equations.dimension
+    first = _augmented_moment(equations, initial, interval * (start + 1))
+    last = _augmented_moment(equations, initial, interval * stop)
+    step = equations.propagator(interval)
+    matrix = np.eye(d + 1)
+    matrix[:d, :d], matrix[:d, d] = step.matrix, step.shift
+    noise = np.zeros((d + 1, d + 1))
+    noise[:d, :d] = step.covariance
+    total = _sum_of_moments(matrix, noise, first, stop - start)
+    before = total - last
+    lagged = matrix @ before
+    n = stop - start
+    return Record(
+        second=total[None, :d, :d] / n,
+        before=before[None, :d, :d] / (n - 1),
+        lagged=lagged[None, :d, :d] / (n - 1),
+        first_state=first[None, :d, :d],
+        last_state=last[None, :d, :d],
+        weight=np.ones(1),
+        interval=interval,
+        start=start,
+        stop=stop,
+    )
+
+
+def _augmented_moment(equations: Langevin, initial: Moments, time: float) -> FloatArray:
+    """Second moment of (x, 1): covariance and mean in one matrix."""
+    moments = equations.moments(time, initial)
+    d = equations.dimension
+    mean = np.append(moments.mean, 1.0)
+    result = np.outer(mean, mean)
+    result[:d, :d] += moments.covariance
+    return result
+
+
+def _sum_of_moments(matrix: FloatArray, noise: FloatArray, first: FloatArray, count: int) -> FloatArray:
+    """Sum of M_0 ... M_(count-1), where M_(k+1) = E M_k E^T + S."""
+    size = len(matrix)
+    power, covariance = np.eye(size), np.zeros((size, size))  # E^n and S_n
+    free, driven = (
+        np.zeros((size, size)),
+        np.zeros((size, size)),
+    )  # sums over k < n of E^k M_0 E^kT and of S_k
+    n = 0
+    for digit in bin(count)[2:]:
+        driven = driven + n * covariance + power @ driven @ power.T
+        free = free + power @ free @ power.T
+        covariance = covariance + power @ covariance @ power.T
+        power = power @ power
+        n *= 2
+        if digit == "1":
+            driven = driven + covariance
+            free = free + power @ first @ power.T
+            covariance = noise + matrix @ covariance @ matrix.T
+            power = matrix @ power
+            n += 1
+    return free + driven

@@ -1,0 +1,231 @@
+"""Simulated beside exact: every quantity of a run, with its error bar, its exact value and their distance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from stochbind.analysis import thermodynamics, transfer
+from stochbind.analysis.statistics import Estimate, Record, exact_record, record, weighted_mean
+from stochbind.checks import FloatArray
+from stochbind.errors import TooFewSamplesError
+from stochbind.oscillators import Oscillators
+from stochbind.scenario import Scenario
+
+#: A quantity farther than this from its exact value, in standard errors, is a disagreement.
+LARGEST_Z = 5.0
+#: Decay times of the slowest mode before the window begins, where the record is long enough.
+_SETTLING = 6.0
+
+
+class Row(NamedTuple):
+    """One line of the table.
+
+    Attributes
+    ----------
+    quantity, where, unit : str
+        What, of which particle or pair (receiver first), in which unit.
+    value, stderr, exact, z : float
+        Estimate, standard error, exact mean over the same window, and their distance in standard errors.
+    steady : float
+        Exact value in the steady state; NaN if there is none.
+    """
+
+    quantity: str
+    where: str
+    unit: str
+    value: float
+    stderr: float
+    exact: float
+    z: float
+    steady: float
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The table of a run.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+        All quantities.
+    notes : tuple of str
+        What could not be told, and why.
+    window : tuple of float
+        First and last time averaged over [s].
+    n_trajectories : int
+        Number of trajectories.
+    stable : bool
+        Whether there is a steady state.
+    """
+
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    window: tuple[float, float]
+    n_trajectories: int
+    stable: bool
+
+    @property
+    def worst(self) -> Row:
+        """The row farthest from its exact value."""
+        return max(self.rows, key=lambda row: abs(row.z) if math.isfinite(row.z) else math.inf)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every quantity is within five standard errors of its exact value."""
+        return all(abs(row.z) <= LARGEST_Z for row in self.rows)
+
+    def value(self, quantity: str, where: str) -> Row:
+        """The row of one quantity, such as ``("heat current", "1")``."""
+        for row in self.rows:
+            if (row.quantity, row.where) == (quantity, where):
+                return row
+        raise KeyError(f"no row {quantity!r} of {where!r}")
+
+
+def settled(equations_rate: float, interval: float, n_saves: int) -> int:
+    """First state of the window: six decay times in, but never beyond half of the record."""
+    if equations_rate >= 0:
+        return 0
+    return min(math.ceil(_SETTLING / -equations_rate / interval), n_saves // 2)
+
+
+def validate(dataset: xr.Dataset, scenario: Scenario, *, initial: str = "thermal") -> Validation:
+    """Compare a run with the exact theory.
+
+    The exact value is the mean over the very states that are averaged, from the initial state of the run on; so the
+    comparison is fair before the steady state is reached, and for systems that have none.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        A finished run, as `stochbind.open` gives it.
+    scenario : Scenario
+        What was simulated.
+    initial : str
+        Initial state of the run.
+
+    Returns
+    -------
+    Validation
+        All rows.
+
+    Raises
+    ------
+    IncompleteError
+        If the run is not finished.
+    TooFewSamplesError
+        If there are fewer than two trajectories or two states.
+    """
+    array = scenario.oscillators()
+    equations = array.langevin()
+    stability = equations.stability
+    if dataset.sizes["time"] < 2:
+        raise TooFewSamplesError("Averages need at least 2 states of each trajectory, but the record has 1.")
+    interval = float(dataset["time"][1] - dataset["time"][0])
+    start = settled(stability.growth_rate if stability.stable else 0.0, interval, dataset.sizes["time"])
+    found = record(dataset, equations, start=start)
+    exact = exact_record(
+        equations, array.initial_moments(initial), interval=interval, start=found.start, stop=found.stop
+    )
+    steady = None
+    if stability.stable:
+        moments = equations.stationary
+        steady = moments.covariance + np.outer(moments.mean, moments.mean)
+    notes: list[str] = []
+    rows = [*_linear_rows(array, found, exact, steady), *_transfer_rows(array, found, exact, steady, notes)]
+    unitless = [row._replace(unit="") for row in rows] if scenario.reduced else rows
+    time = dataset["time"]
+    return Validation(
+        rows=tuple(unitless),
+        notes=tuple(notes),
+        window=(float(time[start]), float(time[-1])),
+        n_trajectories=dataset.sizes["trajectory"],
+        stable=stability.stable,
+    )
+
+
+def _linear_rows(array: Oscillators, found: Record, exact: Record, steady: FloatArray | None) -> Iterator[Row]:
+    """Rows of all linear functions of the second moments."""
+    functions = {
+        "position temperature": (thermodynamics.position_temperature, "K"),
+        "heat current": (thermodynamics.heat_current, "W"),
+        "recoil heating": (thermodynamics.recoil_heating, "W"),
+        "power": (thermodynamics.power, "W"),
+        "light power": (thermodynamics.light_power, "W"),
+    }
+    if not array.overdamped:
+        functions = {"kinetic temperature": (thermodynamics.kinetic_temperature, "K"), **functions}
+    for name, (function, unit) in functions.items():
+        if name == "recoil heating" and (array.overdamped or not np.any(array.diffusion)):
+            continue
+
+        of = partial(function, array)
+        estimate, truth = found.estimate(of), of(exact.second[0])
+        final = of(steady) if steady is not None else np.full_like(truth, np.nan)
+        yield from _rows(name, unit, estimate, truth, final, skip=array.coupling == 0 if name == "power" else None)
+    duration = found.interval * (found.stop - found.start - 1)
+
+    def residual(part: Record) -> FloatArray:
+        return thermodynamics.first_law(array, part.second, part.first_state, part.last_state, duration)
+
+    estimate = weighted_mean(residual(found), found.weight)
+    yield from _rows("first law", "W", estimate, residual(exact)[0], np.zeros(array.n_particles))
+
+
+def _rows(
+    name: str, unit: str, estimate: Estimate, truth: FloatArray, steady: FloatArray, skip: object = None
+) -> Iterator[Row]:
+    z = estimate.z(truth)
+    for index in np.ndindex(np.shape(truth)):
+        if isinstance(skip, np.ndarray) and skip[index]:
+            continue
+        where = " <- ".join(map(str, index))
+        arrays = (estimate.value, estimate.stderr, truth, z, steady)
+        yield Row(name, where, unit, *(float(values[index]) for values in arrays))
+
+
+def _transfer_rows(
+    array: Oscillators, found: Record, exact: Record, steady: FloatArray | None, notes: list[str]
+) -> Iterator[Row]:
+    """Rows of the directional transfer of every coupled pair."""
+    equations = array.langevin()
+    pairs = transfer.directions(array)
+    if found.n_groups < 8:
+        if pairs:
+            notes.append("Directional transfer is left out: its error bars need at least 8 trajectories.")
+        return
+    for pair in pairs:
+        try:
+            energy = transfer.energy_transfer(array, found, pair)
+        except TooFewSamplesError as error:
+            notes.append(f"Energy transfer {pair.receiver} <- {pair.sender} is left out: {error}")
+            continue
+        truth = transfer.exact_energy_transfer(array, exact.second[0], pair)
+        final = transfer.exact_energy_transfer(array, steady, pair) if steady is not None else (math.nan, math.nan)
+        yield from _transfer_pair("energy", energy, truth, final)
+    try:
+        responses = transfer.response_transfer(array, equations, found, pairs) if pairs else []
+    except TooFewSamplesError as error:
+        notes.append(f"Response is left out: {error}")
+        return
+    for response in responses:
+        truth = transfer.exact_response_transfer(array, equations, response.direction)
+        yield from _transfer_pair("response", response, truth, truth)
+
+
+def _transfer_pair(
+    name: str, found: transfer.Transfer, truth: tuple[float, float], steady: tuple[float, float]
+) -> Iterator[Row]:
+    where = f"{found.direction.receiver} <- {found.direction.sender}"
+    for label, estimate, exact, final in zip(
+        ("ratio", "asymmetry"), (found.ratio, found.asymmetry), truth, steady, strict=True
+    ):
+        numbers = (estimate.value, estimate.stderr, exact, estimate.z(exact), final)
+        yield Row(f"{name} {label}", where, "", *(float(number) for number in numbers))

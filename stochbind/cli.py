@@ -1,0 +1,398 @@
+"""The command line: run, info, validate, plot, scenarios.
+
+Results go to standard output, progress and messages to standard error. Exit codes: 0 done, 1 a bug, 2 a mistake in the
+command or the scenario, 3 a check failed (numbers disagree, or data are damaged), 4 the physics forbids it (no steady
+state), 74 reading or writing failed, 75 not finished (the same command continues), 130 and 143 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.resources
+import json
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from stochbind import errors
+
+if TYPE_CHECKING:
+    from stochbind.analysis.validation import Validation
+    from stochbind.engine.ensemble import Map
+    from stochbind.engine.plan import Plan
+    from stochbind.engine.store import Store
+    from stochbind.scenario import Scenario
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Stochastic trajectories of optically bound and levitated nanoparticle arrays.",
+)
+
+_EXIT_CODES: tuple[tuple[type[errors.StochbindError], int], ...] = (
+    (errors.StoreDamagedError, 3),
+    (errors.StoreMismatchError, 2),
+    (errors.IncompleteError, 75),
+    (errors.StoreLockedError, 75),
+    (errors.StoreError, 74),
+    (errors.UnstableError, 4),
+    (errors.StochbindError, 2),
+)
+
+
+class Parallel(StrEnum):
+    """How blocks of trajectories are spread."""
+
+    serial = "serial"
+    processes = "processes"
+    dask = "dask"
+
+
+ScenarioArgument = Annotated[str, typer.Argument(help="A scenario file, or the name of a shipped one.")]
+StoreArgument = Annotated[Path, typer.Argument(help="Directory of a Zarr store.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@app.command(epilog="Example: stochbind run scenarios/unidirectional_pair.toml -o out/pair.zarr --trajectories 2000")
+def run(
+    scenario: ScenarioArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Store to write, or to continue.")],
+    trajectories: Annotated[int | None, typer.Option(help="Number of trajectories.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of steps of each trajectory.")] = None,
+    step: Annotated[str | None, typer.Option(help='Length of a step, with its unit: "2 us".')] = None,
+    save_every: Annotated[int | None, typer.Option(help="Keep every so-manieth state.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all noise.")] = None,
+    initial: Annotated[str | None, typer.Option(help="State at time zero: thermal, stationary or rest.")] = None,
+    parallel: Annotated[Parallel, typer.Option(help="How to spread the work.")] = Parallel.dask,
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of worker processes.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show the plan; write nothing.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")] = False,
+) -> None:
+    """Run a scenario into a store; the same line continues an interrupted run."""
+    from stochbind.engine.plan import Plan
+
+    laboratory = _scenario(scenario)
+    plan = Plan.from_scenario(
+        laboratory,
+        n_trajectories=trajectories,
+        n_steps=steps,
+        step=None if step is None else _duration(step, laboratory),
+        save_every=save_every,
+        seed=seed,
+        initial=initial,
+    )
+    if not quiet or dry_run:
+        for line in _plan_lines(plan):
+            _say(line)
+    if dry_run:
+        return
+    from stochbind.engine.ensemble import run as run_plan
+
+    with _spread(parallel, workers or os.cpu_count() or 1) as spread, _progress(quiet) as progress:
+        store = run_plan(plan, output, map=spread, progress=progress)
+    if not quiet:
+        _say(f"{store.path}: complete, fingerprint {plan.fingerprint}.")
+
+
+@app.command(epilog="Example: stochbind info scenarios/unidirectional_pair.toml --json")
+def info(
+    path: Annotated[str, typer.Argument(help="A scenario (file or shipped name) or a store.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show a scenario with all derived quantities, or a store with its progress."""
+    import numpy as np
+
+    store = None
+    if Path(path).is_dir():
+        from stochbind.engine.store import Store
+
+        store = Store.open(path)
+        scenario = store.plan.scenario
+    else:
+        scenario = _scenario(path)
+    equations = scenario.langevin()
+    stability = equations.stability
+    derived = scenario.derived()
+    if as_json:
+        report: dict[str, Any] = {
+            "scenario": scenario.to_dict(),
+            "derived": {
+                name: {"value": np.asarray(item.value).tolist(), "unit": item.unit, "meaning": item.meaning}
+                for name, item in derived.items()
+            },
+            "stability": {
+                "stable": stability.stable,
+                "growth_rate": stability.growth_rate,
+                "angular_frequency": stability.angular_frequency,
+                "participation": stability.participation,
+            },
+            "notes": scenario.notes(),
+        }
+        if store is not None:
+            report["store"] = _store_report(store)
+        print(json.dumps(_finite(report), indent=2, allow_nan=False))
+        return
+    print(f"{scenario.name} ({scenario.kind}, {scenario.n_particles} particles)")
+    for text in (scenario.description, scenario.source and f"Source: {scenario.source}"):
+        if text:
+            print(text.strip())
+    print()
+    width = max(len(name) for name in derived)
+    for name, item in derived.items():
+        value = np.array2string(np.asarray(item.value), precision=6, separator=", ", prefix=" " * (width + 2))
+        print(f"{name:{width}}  {value} {item.unit}".rstrip() + f"  ({item.meaning})")
+    print(f"\nThe array is {stability.sentence}.")
+    for note in scenario.notes():
+        print(f"Note: {note}")
+    if store is not None:
+        print()
+        for key, value in _store_report(store).items():
+            print(f"{key}: {value}")
+
+
+@app.command(epilog="Example: stochbind validate out/pair.zarr")
+def validate(store: StoreArgument, as_json: JsonOption = False) -> None:
+    """Compare a finished run with the exact theory; fails if anything is off by more than five standard errors."""
+    result, _ = _validation(store)
+    if as_json:
+        report = {
+            "agrees": result.agrees,
+            "window": result.window,
+            "n_trajectories": result.n_trajectories,
+            "stable": result.stable,
+            "rows": [row._asdict() for row in result.rows],
+            "notes": result.notes,
+        }
+        print(json.dumps(_finite(report), indent=2, allow_nan=False))
+    else:
+        _print_validation(store, result)
+    if not result.agrees:
+        raise typer.Exit(3)
+
+
+@app.command(epilog="Example: stochbind plot out/pair.zarr -o pair.png")
+def plot(
+    store: StoreArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Figure to write: .png, .pdf or .svg.")],
+) -> None:
+    """Draw the figure of a finished run: paths, temperatures, energy currents and susceptibilities."""
+    import numpy as np
+
+    from stochbind import plots
+    from stochbind.analysis import transfer
+    from stochbind.engine.reading import open_dataset
+
+    if output.suffix not in (".png", ".pdf", ".svg"):
+        raise errors.PlanError(f"`--output` must end in .png, .pdf or .svg, but is {str(output)!r}.")
+    result, scenario = _validation(store)
+    array = scenario.oscillators()
+    equations = array.langevin()
+    natural = 1.0 / equations.time_unit
+    frequency = np.linspace(0.02, 2.0, 800) * natural
+    response = np.array([transfer.susceptibility(array, equations, omega) for omega in frequency])
+    figure = plots.overview(open_dataset(store), result, frequency, response, reduced=scenario.reduced)
+    try:
+        figure.savefig(output, dpi=150)
+    except OSError as error:
+        raise errors.StoreError(f"{output}: cannot be written: {error.strerror or error}.") from None
+    _say(f"{output}: written.")
+
+
+@app.command(epilog="Example: stochbind scenarios unidirectional_pair > my_pair.toml")
+def scenarios(
+    name: Annotated[str | None, typer.Argument(help="Print the file of this one.")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of scenario files.")] = False,
+) -> None:
+    """List the shipped scenarios, or print one of them as a start for your own."""
+    from stochbind.scenario import Scenario, json_schema
+
+    if schema:
+        print(json.dumps(json_schema(), indent=2))
+        return
+    shipped = _shipped()
+    if name is not None:
+        if name not in shipped:
+            raise errors.ScenarioError(f"There is no shipped scenario {name!r}; there are {', '.join(shipped)}.")
+        print(shipped[name].read_text(encoding="utf-8"), end="")
+        return
+    for key, path in shipped.items():
+        description = " ".join(Scenario.from_toml(path).description.split())
+        print(f"{key}: {description}")
+
+
+def main() -> NoReturn:
+    """Run the command line; errors of the user become one sentence and an exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        app()
+    except errors.StochbindError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(next(code for kind, code in _EXIT_CODES if isinstance(error, kind)))
+    except KeyboardInterrupt:
+        print("interrupted; what is finished is kept, the same command continues", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(74)
+    sys.exit(0)
+
+
+def _shipped() -> dict[str, Path]:
+    """Scenario files that come with the package, by name: of the clone, or inside the wheel."""
+    package = Path(str(importlib.resources.files("stochbind")))
+    for directory in (package / "_scenarios", package.parent / "scenarios"):
+        if directory.is_dir():
+            return {path.stem: path for path in sorted(directory.glob("*.toml"))}
+    return {}
+
+
+def _scenario(text: str) -> Scenario:
+    from stochbind.scenario import Scenario
+
+    shipped = _shipped()
+    if not Path(text).exists() and text in shipped:
+        return Scenario.from_toml(shipped[text])
+    return Scenario.from_toml(text)
+
+
+def _duration(text: str, scenario: Scenario) -> float:
+    from stochbind.quantities import KINDS, parse
+
+    try:
+        return float(text) if scenario.reduced else parse(text, KINDS["time"])
+    except ValueError as error:
+        reason = "must be a bare number in reduced units" if scenario.reduced else str(error)
+        raise errors.PlanError(f"`--step` {reason.rstrip('.')}.") from None
+
+
+def _plan_lines(plan: Plan) -> Iterator[str]:
+    scenario = plan.scenario
+    unit = "" if scenario.reduced else " s"
+    yield (
+        f"{scenario.name}: {plan.n_trajectories} trajectories of {plan.n_steps} steps of {plan.step:.6g}{unit}, "
+        f"{plan.n_saves} states kept, up to {plan.n_bytes / 1e6:.4g} MB"
+    )
+    yield f"The array is {scenario.langevin().stability.sentence}."
+    for note in (*scenario.notes(), plan.relaxation_note()):
+        if note:
+            yield f"Note: {note}"
+
+
+@contextlib.contextmanager
+def _spread(parallel: Parallel, workers: int) -> Iterator[Map]:
+    from stochbind.engine import ensemble
+
+    if parallel is Parallel.serial:
+        yield map
+    elif parallel is Parallel.processes:
+        with ensemble.process_map(workers) as spread:
+            yield spread
+    else:
+        with ensemble.local_cluster(workers) as client:
+            yield ensemble.dask_map(client)
+
+
+@contextlib.contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on a terminal, else a line every ten seconds and at the end."""
+    if quiet:
+        yield None
+        return
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("blocks", total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    spoken = time.monotonic()
+
+    def speak(done: int, total: int) -> None:
+        nonlocal spoken
+        if done == total or time.monotonic() - spoken > 10:
+            spoken = time.monotonic()
+            _say(f"{done} of {total} blocks done")
+
+    yield speak
+
+
+def _store_report(store: Store) -> dict[str, Any]:
+    done, plan = store.done, store.plan
+    return {
+        "path": str(store.path),
+        "fingerprint": plan.fingerprint,
+        "complete": bool(done.all()),
+        "units_done": int(done.sum()),
+        "units_total": int(done.size),
+        "n_trajectories": plan.n_trajectories,
+        "n_steps": plan.n_steps,
+        "step": plan.step,
+        "save_every": plan.save_every,
+        "seed": plan.seed,
+        "initial": plan.initial,
+        "solver": plan.solver,
+    }
+
+
+def _validation(path: Path) -> tuple[Validation, Scenario]:
+    from stochbind.analysis.validation import validate as compare
+    from stochbind.engine.reading import open_dataset
+    from stochbind.engine.store import Store
+
+    store = Store.open(path)
+    store.require_complete()
+    return compare(open_dataset(path), store.plan.scenario, initial=store.plan.initial), store.plan.scenario
+
+
+def _print_validation(path: Path, result: Validation) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{path}: {result.n_trajectories} trajectories", title_justify="left")
+    for name in ("quantity", "of"):
+        table.add_column(name, no_wrap=True)
+    for name in ("simulated", "± stderr", "exact", "z", "unit"):
+        table.add_column(name, justify="right" if name != "unit" else "left", no_wrap=True)
+    for row in result.rows:
+        z = f"{row.z:+.2f}" if abs(row.z) <= 5 else f"[bold red]{row.z:+.2f}[/]"
+        numbers = (f"{row.value:.5g}", f"{row.stderr:.2g}", f"{row.exact:.5g}", z, row.unit)
+        table.add_row(row.quantity, row.where, *numbers)
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(table)
+    start, stop = result.window
+    console.print(
+        f"Averaged from {start:.6g} to {stop:.6g}; pairs are receiver <- sender; exact: mean over the same states."
+    )
+    for note in result.notes:
+        console.print(f"Note: {note}", highlight=False)
+    verdict = "All agree" if result.agrees else "DISAGREEMENT"
+    console.print(f"{verdict}: the largest |z| is {abs(result.worst.z):.2f} (limit 5).", highlight=False)
+
+
+def _finite(value: Any) -> Any:
+    """The same data with what JSON cannot hold (infinite, NaN) as null."""
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""Ensembles: blocks of trajectories into a store, serially or spread over processes.
+
+Parallelism enters only as a map: any callable ``map(function, items)`` that yields the results, in any order. The
+truth about what is done is the ledger on disk, not the map; a worker gets a path and a number, and returns a number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from stochbind.checks import FloatArray
+from stochbind.engine import noise
+from stochbind.engine.plan import Plan
+from stochbind.engine.store import Store
+from stochbind.errors import IncompleteError, StochbindError
+
+Progress = Callable[[int, int], None]
+
+
+class Map(Protocol):
+    """Like the built-in `map` of one iterable; results may come in any order."""
+
+    def __call__(self, function: Callable[[int], int], items: Iterable[int], /) -> Iterable[int]:
+        """Apply `function` to every item."""
+
+
+def run(plan: Plan, path: str | Path, *, map: Map = map, progress: Progress | None = None) -> Store:
+    """Run a plan into a store, or continue the run that is there.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to run.
+    path : str or Path
+        Directory of the Zarr store; new, or holding this very plan.
+    map : callable
+        How blocks are spread: the built-in `map` (serially), or what `process_map` or `dask_map` give.
+    progress : callable, optional
+        Called with the number of finished blocks of trajectories and their total, after each.
+
+    Returns
+    -------
+    Store
+        The finished store.
+
+    Raises
+    ------
+    StoreError
+        If the path is taken, locked, or cannot be written.
+    StoreMismatchError
+        If the store there holds another plan.
+    IncompleteError
+        If workers were lost and blocks are missing at the end; the same call continues.
+    """
+    store = Store.open_or_create(path, plan)
+    with store.lock():
+        store.sweep()
+        pending = store.pending
+        total = store.n_blocks
+        if progress is not None:
+            progress(total - len(pending), total)
+        work = partial(run_block, str(store.path.resolve()))
+        for finished, _ in enumerate(map(work, pending), total - len(pending) + 1):
+            if progress is not None:
+                progress(finished, total)
+    store.require_complete()
+    return store
+
+
+def run_block(path: str, block: int) -> int:
+    """Finish one block of trajectories of a store, from its last checkpoint on; returns the block."""
+    store = Store.open(path)
+    plan, coefficients = store.plan, store.coefficients
+    rows = store.trajectories(block)
+    done = store.done[block]
+    state: FloatArray | None = None
+    for segment in range(store.n_segments):
+        if done[segment]:
+            state = None
+            continue
+        if state is None:
+            state = store.read_checkpoint(block, segment - 1) if segment else initial_state(plan, coefficients, rows)
+        times = store.saves(segment)
+        saved = plan.solver_instance().path(
+            coefficients,
+            state,
+            seed=plan.seed,
+            first_trajectory=rows.start,
+            first_step=times.start * plan.save_every,
+            save_every=plan.save_every,
+            n_saves=len(times),
+        )
+        if not np.isfinite(saved).all():
+            bad = int(np.flatnonzero(~np.isfinite(saved).all(axis=(0, 1)))[0])
+            raise StochbindError(f"{path}: trajectory {rows.start + bad} left the range of floating-point numbers.")
+        store.write(block, segment, saved)
+    return block
+
+
+def initial_state(plan: Plan, coefficients: dict[str, FloatArray], rows: range) -> FloatArray:
+    """Scaled state at time zero of some trajectories, shape (d, n_trajectories)."""
+    root, mean = coefficients["initial_root"], coefficients["initial_mean"]
+    normal = noise.normals(plan.seed, noise.Stream.INITIAL_STATE, np.arange(rows.start, rows.stop), 0, len(mean))
+    state = np.repeat(mean[:, None], len(rows), axis=1)
+    for j in range(len(mean)):  # a loop, not a matrix product: its bits do not depend on the size of the block
+        state += root[:, j, None] * normal[j]
+    return state
+
+
+@contextlib.contextmanager
+def process_map(n_workers: int) -> Iterator[Map]:
+    """A map over a pool of processes, for `run`.
+
+    Parameters
+    ----------
+    n_workers : int
+        Number of processes.
+    """
+    import multiprocessing
+
+    context = multiprocessing.get_context("spawn")
+    with futures.ProcessPoolExecutor(n_workers, mp_context=context) as pool:
+
+        def spread(function: Callable[[int], int], items: Iterable[int], /) -> Iterator[int]:
+            queue = iter(items)
+            open_tasks = {pool.submit(function, item) for item in itertools.islice(queue, 2 * n_workers)}
+            try:
+                while open_tasks:
+                    ready, open_tasks = futures.wait(open_tasks, return_when=futures.FIRST_COMPLETED)
+                    for task in ready:
+                        yield task.result()
+                    open_tasks |= {pool.submit(function, item) for item in itertools.islice(queue, len(ready))}
+            except futures.process.BrokenProcessPool:
+                raise IncompleteError("A worker process died; start the same run again to continue it.") from None
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+        yield spread
+
+
+def dask_map(client: Any) -> Map:
+    """A map over the workers of a Dask client, for `run`.
+
+    Only a window of tasks is ever with the scheduler, so that its memory does not grow with the number of blocks.
+    Blocks whose worker dies are given to another; blocks are idempotent.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Of a cluster whose workers see the store's path.
+    """
+    from distributed import KilledWorker, as_completed
+
+    def spread(function: Callable[[int], int], items: Iterable[int], /) -> Iterator[int]:
+        def submit(item: int) -> Any:
+            return client.submit(function, item, pure=False, key=f"block-{item}-{id(client)}")
+
+        slots = max(1, sum(client.nthreads().values()))
+        queue = iter(items)
+        window = as_completed([submit(item) for item in itertools.islice(queue, 3 * slots)])
+        try:
+            for task in window:
+                yield task.result()
+                task.release()
+                for item in itertools.islice(queue, 1):
+                    window.add(submit(item))
+        except KilledWorker as error:
+            raise IncompleteError(
+                f"Workers keep dying ({error.task}); start the same run again to continue it."
+            ) from None
+        finally:
+            for task in list(window.futures):
+                task.cancel()
+
+    return spread
+
+
+@contextlib.contextmanager
+def local_cluster(n_workers: int) -> Iterator[Any]:
+    """A Dask client of a cluster of processes on this machine, one thread each.
+
+    Parameters
+    ----------
+    n_workers : int
+        Number of worker processes.
+    """
+    import logging
+
+    import dask
+    from distributed import Client, LocalCluster
+
+    settings = {
+        "distributed.scheduler.allowed-failures": 20,
+        "distributed.scheduler.no-workers-timeout": "5 minutes",
+        "distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": 1,
+    }
+    with dask.config.set(settings):
+        cluster = LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs=logging.ERROR,
+        )
+        with cluster, Client(cluster) as client:
+            yield client

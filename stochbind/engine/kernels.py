@@ -1,0 +1,160 @@
+"""The compiled inner loops, and the one place for compiler options.
+
+State and noise are blocks of shape (coordinate, trajectory): every inner loop runs over trajectories and holds nothing
+that does not vectorise. There is no fastmath and no BLAS, and every sum runs in a fixed order, so that the bits of a
+trajectory depend neither on its neighbours in the block nor on the processor. The NumPy twins of these loops are
+`stochbind.engine.noise.normals` and `stochbind.engine.solvers.linear_step`; the tests tie them bit for bit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core import types
+from numba.extending import intrinsic
+
+from stochbind.engine import noise
+
+#: ``error_model="numpy"``: without it, any division keeps a loop from being vectorised.
+_compile: Any = numba.njit(error_model="numpy", cache=True, nogil=True)
+_inline: Any = numba.njit(error_model="numpy", inline="always")
+_intrinsic: Any = intrinsic
+
+_M0, _M1 = (np.uint64(value) for value in noise.PHILOX_MULTIPLIER)
+_W0, _W1 = (np.uint64(value) for value in noise.PHILOX_WEYL)
+_LOW, _32, _5, _6 = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(5), np.uint64(6)
+_26, _16, _8 = np.uint64(67108864), np.uint64(16), np.uint64(8)
+_UNIFORM = 1.0 / 9007199254740992.0
+_LOG, _SIN, _COS = noise.LOG_COEFFICIENT, noise.SIN_COEFFICIENT, noise.COS_COEFFICIENT
+_LOG_2, _HALF_PI = noise.LOG_2, noise.HALF_PI
+_FRACTION, _SQRT2 = np.int64(0xFFFFFFFFFFFFF), np.int64(noise.SQRT_HALF_MANTISSA)
+
+
+@_intrinsic
+def _bits(context: Any, value: Any) -> Any:
+    """The bits of a float64 as int64."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], context.get_value_type(types.int64))
+
+    return types.int64(types.float64), generate
+
+
+@_intrinsic
+def _float(context: Any, value: Any) -> Any:
+    """The float64 of some bits in an int64."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], context.get_value_type(types.float64))
+
+    return types.float64(types.int64), generate
+
+
+@_inline
+def _log(x: Any) -> Any:
+    bits = _bits(x)
+    fraction = bits & _FRACTION
+    halved = np.int64(1) if fraction >= _SQRT2 else np.int64(0)
+    exponent = (bits >> np.int64(52)) - np.int64(1023) + halved
+    mantissa = _float(fraction | ((np.int64(1023) - halved) << np.int64(52)))
+    s = (mantissa - 1.0) / (mantissa + 1.0)
+    square = s * s
+    series = _LOG[0]
+    for coefficient in _LOG[1:]:
+        series = series * square + coefficient
+    return np.float64(exponent) * _LOG_2 + 2.0 * s * series
+
+
+@_compile
+def fill_normals(out: Any, seed: Any, stream: Any, first_trajectory: Any, step: Any) -> None:
+    """Fill ``out[component, b]`` with the normals of trajectory ``first_trajectory + b`` at one step."""
+    n_components, n_trajectories = out.shape
+    key0, key1 = np.uint64(seed) & _LOW, np.uint64(seed) >> _32
+    step_low, step_high = np.uint64(step) & _LOW, (np.uint64(step) >> _32) << _16
+    for pair in range((n_components + 1) // 2):
+        both = 2 * pair + 1 < n_components
+        first = out[2 * pair]
+        second = out[2 * pair + 1] if both else out[2 * pair]
+        for b in range(n_trajectories):
+            trajectory = np.uint64(first_trajectory) + np.uint64(b)
+            c0 = step_low
+            c1 = trajectory & _LOW
+            c2 = np.uint64(pair)
+            c3 = step_high | ((trajectory >> _32) << _8) | np.uint64(stream)
+            k0, k1 = key0, key1
+            for _ in range(10):
+                product0, product1 = _M0 * c0, _M1 * c2
+                c0, c1, c2, c3 = (
+                    (product1 >> _32) ^ c1 ^ k0,
+                    product1 & _LOW,
+                    (product0 >> _32) ^ c3 ^ k1,
+                    product0 & _LOW,
+                )
+                k0 = (k0 + _W0) & _LOW
+                k1 = (k1 + _W1) & _LOW
+            radius = (np.float64(np.int64((c0 >> _5) * _26 + (c1 >> _6))) + 1.0) * _UNIFORM
+            quarters = np.float64(np.int64((c2 >> _5) * _26 + (c3 >> _6))) * _UNIFORM * 4.0
+            quadrant = np.floor(quarters + 0.5)
+            y = (quarters - quadrant) * _HALF_PI
+            square = y * y
+            sine = _SIN[0]
+            for coefficient in _SIN[1:]:
+                sine = sine * square + coefficient
+            sine = sine * y
+            cosine = _COS[0]
+            for coefficient in _COS[1:]:
+                cosine = cosine * square + coefficient
+            index = np.int64(quadrant) & np.int64(3)
+            odd = (index & np.int64(1)) == 1
+            cos_sign = -1.0 if (index == 1) | (index == 2) else 1.0
+            sin_sign = -1.0 if index >= 2 else 1.0
+            length = np.sqrt(-2.0 * _log(radius))
+            # With a component too many, the sine is written first and the cosine over it.
+            second[b] = length * (sin_sign * (cosine if odd else sine))
+            first[b] = length * (cos_sign * (sine if odd else cosine))
+
+
+@_compile
+def linear_step(matrix: Any, shift: Any, root: Any, state: Any, normal: Any, out: Any) -> None:
+    """One step ``out = E x + e + L z`` of a block of trajectories."""
+    dimension, n_trajectories = state.shape
+    for i in range(dimension):
+        row = out[i]
+        for b in range(n_trajectories):
+            row[b] = shift[i]
+        for j in range(dimension):
+            e, x = matrix[i, j], state[j]
+            for b in range(n_trajectories):
+                row[b] += e * x[b]
+        for j in range(normal.shape[0]):
+            c, z = root[i, j], normal[j]
+            for b in range(n_trajectories):
+                row[b] += c * z[b]
+
+
+@_compile
+def linear_path(
+    matrix: Any,
+    shift: Any,
+    root: Any,
+    state: Any,
+    seed: Any,
+    stream: Any,
+    first_trajectory: Any,
+    first_step: Any,
+    save_every: Any,
+    saved: Any,
+) -> None:
+    """Advance ``state`` in place by ``len(saved) * save_every`` steps, keeping every ``save_every``-th state."""
+    normal = np.empty((root.shape[1], state.shape[1]))
+    other = np.empty_like(state)
+    step = first_step
+    for index in range(saved.shape[0]):
+        for _ in range(save_every):
+            fill_normals(normal, seed, stream, first_trajectory, step)
+            linear_step(matrix, shift, root, state, normal, other)
+            state[:] = other
+            step += 1
+        saved[index] = state

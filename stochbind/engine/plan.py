@@ -1,0 +1,243 @@
+"""Plan: everything that determines the numbers of a run, and nothing that does not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+
+from stochbind import checks
+from stochbind.checks import FloatArray
+from stochbind.engine import noise
+from stochbind.engine.solvers import SOLVERS, Solver
+from stochbind.errors import PlanError, StochbindError
+from stochbind.langevin import covariance_root
+from stochbind.scenario import Scenario, scenario_from_dict
+
+#: Fields of a scenario that do not change its numbers.
+_WORDS = ("name", "source", "description", "run")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to run. Its fingerprint is the identity of the run.
+
+    Batch size, number of workers, their kind and the path are not part of a plan: they do not change the numbers.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The laboratory.
+    step : float
+        Length of a step [s].
+    n_steps : int
+        Number of steps of each trajectory.
+    n_trajectories : int
+        Number of trajectories.
+    save_every : int
+        Keep every so-manieth state; divides `n_steps`. The first state kept is at ``save_every * step``.
+    seed : int
+        Seed of all noise, 0 to 2^63 - 1.
+    initial : {"thermal", "stationary", "rest"}
+        State at time zero; see `Oscillators.initial_moments`.
+    solver : str
+        Name of a solver.
+
+    Raises
+    ------
+    PlanError
+        If a number is impossible, or the step would give wrong physics.
+    UnstableError
+        If the initial state is "stationary" and there is no steady state.
+    """
+
+    scenario: Scenario
+    step: float
+    n_steps: int
+    n_trajectories: int
+    save_every: int = 1
+    seed: int = 0
+    initial: str = "thermal"
+    solver: str = "exact"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.scenario, Scenario):
+            raise PlanError(f"`scenario` must be a Scenario, but is {type(self.scenario).__name__}.")
+        step = checks.positive("step", checks.array("step", self.step, (), error=PlanError), error=PlanError)
+        integers = {
+            "n_steps": checks.integer("n_steps", self.n_steps, minimum=1, maximum=noise.LARGEST_STEP, error=PlanError),
+            "n_trajectories": checks.integer(
+                "n_trajectories",
+                self.n_trajectories,
+                minimum=1,
+                maximum=noise.LARGEST_TRAJECTORY,
+                error=PlanError,
+            ),
+            "save_every": checks.integer("save_every", self.save_every, minimum=1, error=PlanError),
+            "seed": checks.integer("seed", self.seed, minimum=0, error=PlanError),
+        }
+        object.__setattr__(self, "step", float(step))
+        for name, value in integers.items():
+            object.__setattr__(self, name, value)
+        if self.n_steps % self.save_every:
+            raise PlanError(
+                f"`save_every` must divide `n_steps`, but {self.n_steps} / {self.save_every} leaves "
+                f"{self.n_steps % self.save_every}; try n_steps = {self.n_steps - self.n_steps % self.save_every}."
+                if self.save_every <= self.n_steps
+                else f"`save_every` must be at most `n_steps` = {self.n_steps}, but is {self.save_every}."
+            )
+        if self.solver not in SOLVERS:
+            raise PlanError(f"`solver` must be one of {', '.join(SOLVERS)}, but is {self.solver!r}.")
+        self.scenario.oscillators().initial_moments(self.initial)
+        if not self.scenario.langevin().stability.stable:
+            self.scenario.langevin().propagator(self.step * self.n_steps)
+
+    @classmethod
+    def from_scenario(cls, scenario: Scenario, **override: Any) -> Self:
+        """The plan that the scenario's ``[run]`` table asks for.
+
+        Parameters
+        ----------
+        scenario : Scenario
+            The laboratory.
+        **override
+            Fields of the plan that replace those of the table; None leaves the table's.
+
+        Returns
+        -------
+        Plan
+            The plan.
+
+        Raises
+        ------
+        PlanError
+            If a number is neither in the table nor given, or is impossible.
+        """
+        known = {field.name for field in fields(cls)} - {"scenario"}
+        unknown = sorted(set(override) - known)
+        if unknown:
+            raise PlanError(f"A plan has no field `{unknown[0]}`; its fields are {', '.join(sorted(known))}.")
+        values = scenario.run.model_dump(exclude_none=True)
+        values.update({name: value for name, value in override.items() if value is not None})
+        for name in ("step", "n_steps", "n_trajectories"):
+            if name not in values:
+                raise PlanError(
+                    f"`{name}` is neither in the [run] table of the scenario {scenario.name!r} nor given; give it as "
+                    f"--{name.replace('_', '-').removeprefix('n-')} or {name}=."
+                )
+        return cls(scenario=scenario, **values)
+
+    @property
+    def n_saves(self) -> int:
+        """Number of states kept of each trajectory."""
+        return self.n_steps // self.save_every
+
+    @property
+    def save_interval(self) -> float:
+        """Time between kept states [s]."""
+        return self.save_every * self.step
+
+    @property
+    def time(self) -> FloatArray:
+        """Times of the kept states [s], shape (n_saves,): whole numbers of steps times the step."""
+        return np.arange(self.save_every, self.n_steps + 1, self.save_every, dtype=np.float64) * self.step
+
+    def solver_instance(self) -> Solver:
+        """The solver."""
+        return SOLVERS[self.solver]
+
+    def coefficients(self) -> dict[str, FloatArray]:
+        """All arrays that a worker needs: those of the solver, the initial state and the units."""
+        equations = self.scenario.langevin()
+        result = dict(self.solver_instance().coefficients(equations, self.step))
+        initial = self.scenario.oscillators().initial_moments(self.initial)
+        result["initial_mean"] = initial.mean
+        result["initial_root"] = covariance_root(initial.covariance)
+        result["unit"] = equations.unit
+        return result
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as plain data; `from_dict` reads it back."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "scenario": self.scenario.to_dict(), "noise": noise.SCHEME}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], origin: str = "plan") -> Self:
+        """The plan that `to_dict` described.
+
+        Raises
+        ------
+        PlanError
+            If the data are no plan of this version.
+        """
+        try:
+            values = dict(data)
+            scheme = values.pop("noise")
+            scenario = scenario_from_dict(values.pop("scenario"), origin)
+            if scheme != noise.SCHEME:
+                raise PlanError(f"{origin}: was made with the noise {scheme!r}, this version makes {noise.SCHEME!r}.")
+            return cls(scenario=scenario, **values)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            if isinstance(error, StochbindError):
+                raise
+            raise PlanError(f"{origin}: holds no plan that this version can read ({error}).") from None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The part of `to_dict` that determines the numbers: names and sources do not."""
+        data = self.to_dict()
+        data["scenario"] = {key: value for key, value in data["scenario"].items() if key not in _WORDS}
+        return data
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that determines the numbers, 32 hexadecimal digits."""
+        text = json.dumps(self.identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def difference(self, other: Plan) -> list[str]:
+        """What differs from another plan, one ``field: this -> other`` each."""
+        return _difference(self.identity, other.identity, "")
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the kept states before compression [byte]."""
+        return 8 * self.n_saves * self.n_trajectories * self.scenario.langevin().dimension
+
+    @property
+    def duration(self) -> float:
+        """Length of each trajectory [s]."""
+        return self.n_steps * self.step
+
+    def relaxation_note(self) -> str | None:
+        """A sentence if the record is short beside the slowest decay, else None."""
+        stability = self.scenario.langevin().stability
+        if not stability.stable or self.initial == "stationary":
+            return None
+        decays = -stability.growth_rate * self.duration
+        if decays >= 5.0:
+            return None
+        return (
+            f"The record lasts {decays:.2g} decay times of the slowest mode, too short to reach the steady state "
+            f"(about {math.ceil(5.0 / -stability.growth_rate / self.step)} steps would do)."
+        )
+
+
+def _difference(mine: Any, theirs: Any, path: str) -> list[str]:
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        return [
+            line
+            for key in sorted(set(mine) | set(theirs))
+            for line in _difference(mine.get(key), theirs.get(key), f"{path}.{key}" if path else key)
+        ]
+    if isinstance(mine, list) and isinstance(theirs, list) and len(mine) == len(theirs):
+        return [
+            line
+            for index, pair in enumerate(zip(mine, theirs, strict=True))
+            for line in _difference(*pair, f"{path}[{index}]")
+        ]
+    return [] if mine == theirs else [f"{path}: {mine!r} -> {theirs!r}"]

@@ -1,0 +1,490 @@
+"""The store: a Zarr group on disk, with its own ledger of what is done.
+
+Layout, all of it plain Zarr v3::
+
+    zarr.json            attributes: plan, fingerprint, versions, layout
+    trajectory, time, particle                     coordinates
+    position, velocity   (trajectory, time, particle, axis), in SI
+    engine/checkpoint    (time_block, trajectory, coordinate): scaled state at the end of each time block
+    engine/ledger        (trajectory_block, time_block, byte): digest of the block's data, zero until it is done
+    coefficients/...     arrays that define a step, computed once
+    theory/...           exact drift, noise and steady state
+
+A unit of work is one block of trajectories over one block of time. It writes whole chunks, which Zarr puts in place by
+renaming; each is flushed to disk; the chunk of the ledger is written last. So a unit exists or it does not, whatever
+is killed when. Every chunk carries a checksum, and what was never written reads as NaN.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from functools import cached_property
+from importlib import metadata
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from stochbind.checks import FloatArray
+from stochbind.engine.plan import Plan
+from stochbind.errors import (
+    IncompleteError,
+    StochbindError,
+    StoreDamagedError,
+    StoreError,
+    StoreLockedError,
+    StoreMismatchError,
+)
+
+SCHEMA = 1
+_DIGEST_BYTES = 16
+_CHUNK_BYTES = 8 * 2**20
+_UNITS = {"position": ("m", "displacement from equilibrium"), "velocity": ("m/s", "velocity")}
+_DIMENSIONS = ("trajectory", "time", "particle", "axis")
+
+
+class Layout(NamedTuple):
+    """Sizes of the units of work: a function of the plan alone, so that every run of it writes the same files."""
+
+    trajectories_per_block: int
+    saves_per_block: int
+
+    @classmethod
+    def of(cls, plan: Plan) -> Self:
+        """Blocks of 16 to 256 trajectories, about 16 of them; time blocks of at most 8 MiB an array."""
+        block = min(max(-(-plan.n_trajectories // 16), 16), 256, plan.n_trajectories)
+        saves = max(1, _CHUNK_BYTES // (8 * block * plan.scenario.n_particles))
+        return cls(block, min(saves, plan.n_saves))
+
+
+class Store:
+    """A run on disk. Make one with `Store.create`, find one with `Store.open`.
+
+    Attributes
+    ----------
+    path : Path
+        The directory.
+    plan : Plan
+        What is run.
+    layout : Layout
+        Sizes of the units of work.
+    """
+
+    def __init__(self, path: Path, group: zarr.Group, plan: Plan, layout: Layout) -> None:
+        self.path, self._group, self.plan, self.layout = path, group, plan, layout
+
+    # ------------------------------------------------------------------ making and opening
+
+    @classmethod
+    def create(cls, path: str | Path, plan: Plan) -> Self:
+        """Make an empty store for a plan; it appears whole or not at all.
+
+        Raises
+        ------
+        StoreError
+            If something else is in the way, or the disk has no room.
+        """
+        path = Path(path)
+        if path.exists() or path.is_symlink():
+            raise StoreError(f"{path}: exists already; choose another path, or remove it.")
+        parent = next(folder for folder in path.absolute().parents if folder.exists())
+        free = shutil.disk_usage(parent).free
+        if plan.n_bytes > free:
+            raise StoreError(
+                f"{path}: needs up to {plan.n_bytes / 1e9:.3g} GB, but {free / 1e9:.3g} GB are free there; use fewer "
+                "trajectories, a larger save_every, or another disk."
+            )
+        draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(draft, ignore_errors=True)
+            group = zarr.create_group(draft, zarr_format=3)
+            _write_structure(group, plan, Layout.of(plan))
+            _flush_tree(draft)
+            os.rename(draft, path)
+            _flush(path.parent)
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be written: {error.strerror or error}.") from None
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Open a store, and check that everything its ledger promises is there.
+
+        Raises
+        ------
+        StoreError
+            If there is none, it cannot be read, or was written by a newer version.
+        StoreDamagedError
+            If files are missing.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise StoreError(f"{path}: there is no such store.")
+        try:
+            group = zarr.open_group(path, mode="r+" if os.access(path, os.W_OK) else "r", zarr_format=3)
+            data: Any = dict(group.attrs)["stochbind"]
+            schema = data["schema"]
+        except (KeyError, ValueError, TypeError, OSError, zarr.errors.BaseZarrError) as error:
+            raise StoreError(
+                f"{path}: is not a stochbind store, or its zarr.json is damaged ({_cause(error)})."
+            ) from None
+        if schema != SCHEMA:
+            raise StoreError(f"{path}: has schema {schema}, this version of stochbind reads {SCHEMA}; use a newer one.")
+        try:
+            plan = Plan.from_dict(data["plan"], str(path))
+            layout = Layout(**data["layout"])
+            fingerprint = data["fingerprint"]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise StoreDamagedError(f"{path}: its zarr.json is damaged ({_cause(error)}).") from None
+        except StochbindError as error:
+            raise StoreDamagedError(f"{path}: its plan cannot be read: {error}") from None
+        if plan.fingerprint != fingerprint:
+            raise StoreDamagedError(f"{path}: its plan and its fingerprint disagree; zarr.json was altered.")
+        store = cls(path, group, plan, layout)
+        store.check_files()
+        return store
+
+    @classmethod
+    def open_or_create(cls, path: str | Path, plan: Plan) -> Self:
+        """The store of this plan at this path, new or not.
+
+        Raises
+        ------
+        StoreMismatchError
+            If the store there belongs to another plan; the message says what differs.
+        """
+        if not Path(path).exists():
+            return cls.create(path, plan)
+        store = cls.open(path)
+        if store.plan.fingerprint != plan.fingerprint:
+            difference = "; ".join(store.plan.difference(plan)[:8])
+            raise StoreMismatchError(
+                f"{path}: holds another run ({difference}); choose another path, or ask for the run it holds."
+            )
+        return store
+
+    def check_files(self) -> None:
+        """Raise `StoreDamagedError` if a file is missing or empty that the structure or the ledger promises."""
+        missing = [
+            name
+            for name in (
+                *self.quantities,
+                "time",
+                "engine/checkpoint",
+                "engine/ledger",
+                "coefficients/matrix",
+            )
+            if not (self.path / name / "zarr.json").is_file()
+        ]
+        missing += [str(file.relative_to(self.path)) for file in self._constant_files() if not _has_content(file)]
+        for block, segment in zip(*np.nonzero(self.done), strict=True) if not missing else ():
+            files = self._files(int(block), int(segment))
+            missing += [str(file.relative_to(self.path)) for file in files if not _has_content(file)]
+        if missing:
+            raise StoreDamagedError(
+                f"{self.path}: {len(missing)} of its files are missing or empty, such as {missing[0]}; the store is "
+                "damaged or only half copied; copy it again."
+            )
+
+    # ------------------------------------------------------------------ progress
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks of trajectories."""
+        return -(-self.plan.n_trajectories // self.layout.trajectories_per_block)
+
+    @property
+    def n_segments(self) -> int:
+        """Number of blocks of time."""
+        return -(-self.plan.n_saves // self.layout.saves_per_block)
+
+    @property
+    def done(self) -> npt.NDArray[np.bool_]:
+        """Which units are done, shape (n_blocks, n_segments); read from the ledger on disk."""
+        result: npt.NDArray[np.bool_] = np.any(self._read("engine/ledger", ...) != 0, axis=-1)
+        return result
+
+    @property
+    def pending(self) -> list[int]:
+        """Blocks of trajectories that are not finished."""
+        return [int(block) for block in np.flatnonzero(~self.done.all(axis=1))]
+
+    def require_complete(self) -> None:
+        """Raise `IncompleteError` unless every unit is done."""
+        done = self.done
+        if not done.all():
+            raise IncompleteError(
+                f"{self.path}: the run is not finished, {int(done.sum())} of {done.size} units are done; "
+                "start the same run again to continue it."
+            )
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the store for writing; the kernel frees the lock when the process ends, however it ends."""
+        with (self.path / "zarr.json").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in (errno.EAGAIN, errno.EACCES):
+                    raise StoreLockedError(f"{self.path}: another run is writing to it; wait for it to end.") from None
+                # Some network file systems have no locks. Work goes on: units are idempotent, written by renaming.
+            yield
+
+    def sweep(self) -> None:
+        """Remove what killed writers left behind; hold the lock."""
+        for leftover in self.path.rglob("*.partial"):
+            leftover.unlink(missing_ok=True)
+
+    # ------------------------------------------------------------------ data in and out
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """Names of the recorded arrays."""
+        return ("position",) if self.plan.scenario.oscillators().overdamped else ("position", "velocity")
+
+    @cached_property
+    def coefficients(self) -> dict[str, FloatArray]:
+        """The arrays that define a step, as the run was started with."""
+        names = self._group["coefficients"].array_keys()  # type: ignore[union-attr]
+        return {name: self._read(f"coefficients/{name}", ...) for name in names}
+
+    def trajectories(self, block: int) -> range:
+        """Indices of the trajectories of a block."""
+        size = self.layout.trajectories_per_block
+        return range(block * size, min((block + 1) * size, self.plan.n_trajectories))
+
+    def saves(self, segment: int) -> range:
+        """Indices of the kept states of a block of time."""
+        size = self.layout.saves_per_block
+        return range(segment * size, min((segment + 1) * size, self.plan.n_saves))
+
+    def read_checkpoint(self, block: int, segment: int) -> FloatArray:
+        """Scaled state at the end of a unit, shape (d, n_trajectories)."""
+        rows = self.trajectories(block)
+        state = self._read("engine/checkpoint", (segment, slice(rows.start, rows.stop)))
+        return np.ascontiguousarray(state.T)
+
+    def write(self, block: int, segment: int, saved: FloatArray) -> None:
+        """Write a unit: data, flush, checkpoint, flush, and last the ledger.
+
+        Parameters
+        ----------
+        block, segment : int
+            Which.
+        saved : (n_saves, d, n_trajectories) float
+            Kept states, scaled.
+
+        Raises
+        ------
+        StoreError
+            If the disk refuses; nothing is half-written.
+        """
+        rows, times = self.trajectories(block), self.saves(segment)
+        n = self.plan.scenario.n_particles
+        unit = self.coefficients["unit"]
+        digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+        try:
+            for index, name in enumerate(self.quantities):
+                part = slice(index * n, (index + 1) * n)
+                data = np.ascontiguousarray((saved[:, part] * unit[part, None]).transpose(2, 0, 1))[..., None]
+                digest.update(data.tobytes())
+                self._array(name)[rows.start : rows.stop, times.start : times.stop] = data
+            checkpoint = np.ascontiguousarray(saved[-1].T)
+            digest.update(checkpoint.tobytes())
+            self._array("engine/checkpoint")[segment, rows.start : rows.stop] = checkpoint
+            ledger = self._files(block, segment)
+            for file in ledger[:-1]:
+                _flush(file)
+                _flush(file.parent)
+            self._array("engine/ledger")[block, segment] = np.frombuffer(digest.digest(), np.uint8)
+            _flush(ledger[-1])
+            _flush(ledger[-1].parent)
+        except OSError as error:
+            raise StoreError(
+                f"{self.path}: cannot be written: {error.strerror or error}; what is finished is kept, start the same "
+                "run again to continue."
+            ) from None
+
+    def digests_agree(self, block: int, segment: int) -> bool:
+        """Whether the data of a finished unit still have the digest of the ledger."""
+        rows, times = self.trajectories(block), self.saves(segment)
+        digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+        for name in self.quantities:
+            data = self._read(name, (slice(rows.start, rows.stop), slice(times.start, times.stop)))
+            digest.update(np.ascontiguousarray(data).tobytes())
+        digest.update(np.ascontiguousarray(self.read_checkpoint(block, segment).T).tobytes())
+        return digest.digest() == self._read("engine/ledger", (block, segment)).tobytes()
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        array = self._group[name]
+        assert isinstance(array, zarr.Array)
+        return array
+
+    def _read(self, name: str, where: Any) -> npt.NDArray[Any]:
+        try:
+            return np.asarray(self._array(name)[where])
+        except (KeyError, ValueError, RuntimeError, OSError, zarr.errors.BaseZarrError) as error:
+            raise StoreDamagedError(f"{self.path}: {name} cannot be read ({_cause(error)}).") from None
+
+    def _files(self, block: int, segment: int) -> list[Path]:
+        """Chunk files of a unit, the ledger's last."""
+        keys = {name: (block, segment, 0, 0) for name in self.quantities}
+        keys["engine/checkpoint"] = (segment, block, 0)  # type: ignore[assignment]
+        keys["engine/ledger"] = (block, segment, 0)  # type: ignore[assignment]
+        return [self.path / name / self._array(name).metadata.encode_chunk_key(key) for name, key in keys.items()]
+
+    def _constant_files(self) -> list[Path]:
+        """Chunk files of everything that is written when the store is made."""
+        names = ["trajectory", "time", "particle"]
+        for group in ("coefficients", "theory"):
+            if group in self._group:
+                names += [f"{group}/{name}" for name in self._group[group].array_keys()]  # type: ignore[union-attr]
+        result = []
+        for name in names:
+            array = self._array(name)
+            result += [
+                self.path / name / array.metadata.encode_chunk_key(key)
+                for key in product(*(range(-(-n // c)) for n, c in zip(array.shape, array.chunks, strict=True)))
+            ]
+        return result
+
+
+def _write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
+    """Everything but the trajectories."""
+    scenario = plan.scenario
+    n, axis = scenario.n_particles, scenario.axis
+    equations = scenario.langevin()
+    names = ("position",) if scenario.oscillators().overdamped else ("position", "velocity")
+    packages = ("stochbind", "numpy", "scipy", "numba", "zarr")
+    versions = {name: metadata.version(name) for name in packages} | {"python": platform.python_version()}
+    stability = equations.stability
+    group.attrs.update(
+        {
+            "title": scenario.name,
+            "stochbind": {
+                "schema": SCHEMA,
+                "plan": plan.to_dict(),
+                "fingerprint": plan.fingerprint,
+                "layout": layout._asdict(),
+                "versions": versions,
+            },
+        }
+    )
+
+    def unit(si: str) -> str:
+        return "" if scenario.reduced else si
+
+    def add(
+        where: zarr.Group,
+        name: str,
+        data: npt.NDArray[Any],
+        dimensions: tuple[str, ...],
+        units: str = "",
+        long_name: str = "",
+    ) -> None:
+        # Fill values that no data has, so that even constant chunks are written.
+        fill: Any = np.nan if data.dtype.kind == "f" else -1
+        array = where.create_array(
+            name, shape=data.shape, dtype=data.dtype, chunks=data.shape, compressors=Crc32cCodec(), fill_value=fill,
+            dimension_names=dimensions, attributes={"units": units, "long_name": long_name},
+        )  # fmt: skip
+        array[...] = data
+
+    add(group, "trajectory", np.arange(plan.n_trajectories), ("trajectory",), "", "index of the trajectory")
+    add(group, "time", plan.time, ("time",), unit("s"), "time since the initial state")
+    add(group, "particle", np.arange(n), ("particle",), "", "index of the particle")
+    for name in names:
+        si, meaning = _UNITS[name]
+        group.create_array(
+            name,
+            shape=(plan.n_trajectories, plan.n_saves, n, 1),
+            chunks=(layout.trajectories_per_block, layout.saves_per_block, n, 1),
+            dtype="float64",
+            compressors=(BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec()),
+            fill_value=np.nan,
+            dimension_names=_DIMENSIONS,
+            attributes={"units": unit(si), "long_name": f"{meaning} along {axis}", "axis_names": [axis]},
+        )
+    blocks = -(-plan.n_trajectories // layout.trajectories_per_block)
+    segments = -(-plan.n_saves // layout.saves_per_block)
+    engine = group.create_group("engine")
+    engine.create_array(
+        "checkpoint", shape=(segments, plan.n_trajectories, equations.dimension), dtype="float64", fill_value=np.nan,
+        chunks=(1, layout.trajectories_per_block, equations.dimension), compressors=Crc32cCodec(),
+        dimension_names=("time_block", "trajectory", "coordinate"),
+        attributes={"long_name": "scaled state at the end of each block of time"},
+    )  # fmt: skip
+    engine.create_array(
+        "ledger", shape=(blocks, segments, _DIGEST_BYTES), chunks=(1, 1, _DIGEST_BYTES), dtype="uint8", fill_value=0,
+        compressors=Crc32cCodec(), dimension_names=("trajectory_block", "time_block", "byte"),
+        attributes={"long_name": "BLAKE2b digest of each finished unit, zero until it is done"},
+    )  # fmt: skip
+    coefficients = group.create_group("coefficients")
+    for name, value in plan.coefficients().items():
+        labels = ("coordinate", "coordinate_from")[: value.ndim]
+        add(coefficients, name, np.asarray(value), labels, "", "in scaled units")
+    theory = group.create_group(
+        "theory",
+        attributes={
+            "stable": bool(stability.stable),
+            "growth_rate": stability.growth_rate,
+            "verdict": stability.sentence,
+            "coordinate": [list(c) for c in equations.coordinate],
+            "time_unit": equations.time_unit,
+        },
+    )
+    square = ("coordinate", "coordinate_from")
+    add(theory, "unit", equations.unit, ("coordinate",), "", "value of one scaled unit")
+    add(theory, "drift_matrix", equations.drift_matrix, square, "", "A, scaled")
+    add(theory, "noise_covariance", equations.noise_covariance, square, "", "B B^T, scaled")
+    if stability.stable:
+        steady = equations.stationary
+        add(theory, "stationary_mean", steady.mean, ("coordinate",), "", "exact, scaled")
+        add(theory, "stationary_covariance", steady.covariance, square, "", "exact, scaled")
+
+
+def _flush(path: Path) -> None:
+    """Flush a file or a directory to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:  # some file systems cannot flush directories
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _flush_tree(root: Path) -> None:
+    for directory, _, files in os.walk(root):
+        for name in files:
+            _flush(Path(directory) / name)
+        _flush(Path(directory))
+
+
+def _has_content(file: Path) -> bool:
+    try:
+        return file.stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, (KeyError, json.JSONDecodeError)):
+        return f"{type(error).__name__}: {error}"
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
