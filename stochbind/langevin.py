@@ -65,7 +65,7 @@ class Stability(NamedTuple):
     stable : bool
         Whether every mode decays, beyond the round-off of the eigenvalues.
     growth_rate : float
-        Largest real part of the eigenvalues of A [1/s]; negative if stable.
+        Largest real part of the eigenvalues of A [1/s]; negative if stable, zero within round-off.
     angular_frequency : float
         Magnitude of the imaginary part of that eigenvalue [rad/s].
     mode : (d,) complex
@@ -165,7 +165,7 @@ class Langevin:
     def propagator(self, duration: float) -> Propagator:
         r"""Exact step of any length.
 
-        The Taylor series of E - 1, e and S over :math:`h = t/2^s` with :math:`|A| h \le 1/4`, then s doublings,
+        The Taylor series of E, e and S over :math:`h = t/2^s` with :math:`|A| h \le 1/4`, then s doublings,
         :math:`S(2h) = S(h) + E(h) S(h) E(h)^T`. Every term of the doubling is positive semidefinite, so nothing
         cancels, whatever the damping (the usual block exponential holds :math:`e^{-At}`, which overflows). Theory
         page, eq. (12).
@@ -193,18 +193,16 @@ class Langevin:
         size = float(np.abs(drift).sum(axis=0).max() * t)
         doublings = max(0, math.ceil(math.log2(size * 4.0))) if size > 0 else 0
         h = t / kind(2) ** doublings
-        increment, shift, covariance = _taylor(
+        matrix, shift, covariance = _taylor(
             drift, self.constant_drift.astype(kind), self.noise_covariance.astype(kind), h
         )
-        identity = np.eye(self.dimension, dtype=kind)
         with np.errstate(over="ignore", invalid="ignore"):
             for _ in range(doublings):
-                matrix = identity + increment
                 covariance = covariance + matrix @ covariance @ matrix.T
                 shift = shift + matrix @ shift
-                increment = 2 * increment + increment @ increment
+                matrix = matrix @ matrix
             result = Propagator(
-                (identity + increment).astype(np.float64),
+                matrix.astype(np.float64),
                 shift.astype(np.float64),
                 (0.5 * (covariance + covariance.T)).astype(np.float64),
             )
@@ -241,7 +239,7 @@ class Langevin:
         total = sum(weight.values()) or 1.0
         return Stability(
             stable=bool(rate < -round_off),
-            growth_rate=rate / self.time_unit,
+            growth_rate=rate / self.time_unit if abs(rate) > round_off else 0.0,
             angular_frequency=frequency / self.time_unit,
             mode=mode,
             participation={j: share / total for j, share in weight.items()},
@@ -348,7 +346,7 @@ def covariance_root(covariance: FloatArray) -> FloatArray:
 
 
 def _taylor(drift: Any, constant: Any, noise: Any, h: Any) -> tuple[Any, Any, Any]:
-    """Series of exp(A h) - 1, of the shift and of the covariance, for |A| h <= 1/4."""
+    """Series of exp(A h), of the shift and of the covariance, for |A| h <= 1/4."""
     power = drift * h
     increment = power.copy()
     shift_term = constant * h
@@ -363,4 +361,4 @@ def _taylor(drift: Any, constant: Any, noise: Any, h: Any) -> tuple[Any, Any, An
         covariance = covariance + noise_term
         power = drift @ power * (h / order)
         increment = increment + power
-    return increment, shift, covariance
+    return np.eye(len(drift), dtype=drift.dtype) + increment, shift, covariance

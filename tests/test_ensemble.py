@@ -1,0 +1,290 @@
+"""Runs and stores: nothing irrelevant matters, and nothing is lost."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import systems
+import test_solvers
+import xarray as xr
+import zarr
+
+import stochbind as sb
+from stochbind.engine.ensemble import run_block
+from stochbind.engine.store import Layout
+from stochbind.errors import IncompleteError, StoreDamagedError, StoreError, StoreLockedError, StoreMismatchError
+
+PLAN = {"step": 0.4, "n_steps": 60, "n_trajectories": 40, "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return sb.Plan(scenario=systems.pair_scenario(0.5, 0.2), **PLAN)
+
+
+@pytest.fixture(scope="module")
+def finished(plan, tmp_path_factory):
+    path = tmp_path_factory.mktemp("finished") / "run.zarr"
+    sb.run(plan, path)
+    return path
+
+
+def tree_digest(path):
+    """Hash of every file of a store, names included."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in Path(path).rglob("*") if p.is_file()):
+        digest.update(str(file.relative_to(path)).encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def test_store_holds_the_reference_path_in_si(plan, finished):
+    found = sb.open(finished)
+    unit = plan.coefficients()["unit"]
+    for trajectory in (0, 15, 16, 39):
+        expected = test_solvers.reference_path(plan, [trajectory])[..., 0] * unit
+        np.testing.assert_array_equal(found["position"].sel(trajectory=trajectory, axis="x"), expected[:, :2])
+        np.testing.assert_array_equal(found["velocity"].sel(trajectory=trajectory, axis="x"), expected[:, 2:])
+
+
+def test_stores_are_the_same_file_by_file_for_any_map(plan, finished, tmp_path):
+    expected = tree_digest(finished)
+
+    def shuffled(function, items):
+        return [function(item) for item in np.random.default_rng(1).permutation(list(items)).tolist()]
+
+    sb.run(plan, tmp_path / "shuffled.zarr", map=shuffled)
+    with sb.process_map(2) as spread:
+        sb.run(plan, tmp_path / "processes.zarr", map=spread)
+    with sb.local_cluster(2) as client:
+        sb.run(plan, tmp_path / "dask.zarr", map=sb.dask_map(client))
+    for name in ("shuffled", "processes", "dask"):
+        assert tree_digest(tmp_path / f"{name}.zarr") == expected, name
+    other = sb.Plan(scenario=systems.pair_scenario(0.5, 0.2), **{**PLAN, "seed": 4})
+    sb.run(other, tmp_path / "other.zarr")
+    assert tree_digest(tmp_path / "other.zarr") != expected  # the twin
+
+
+def test_sizes_of_blocks_do_not_change_the_numbers(plan, finished, tmp_path, monkeypatch):
+    expected = sb.open(finished)["position"].values
+    for sizes in ((1, 60), (7, 13), (40, 1)):
+        monkeypatch.setattr(Layout, "of", classmethod(lambda cls, plan, sizes=sizes: cls(*sizes)))
+        path = tmp_path / f"{sizes[0]}.zarr"
+        store = sb.run(plan, path)
+        assert (store.n_blocks, store.n_segments) == (-(-40 // sizes[0]), -(-60 // sizes[1]))
+        np.testing.assert_array_equal(sb.open(path)["position"].values, expected)
+
+
+def test_any_trajectory_can_be_made_again_alone(plan, finished):
+    fewer = sb.Plan(scenario=plan.scenario, **{**PLAN, "n_trajectories": 3})
+    expected = sb.open(finished)["position"].isel(trajectory=2, axis=0).values
+    unit = fewer.coefficients()["unit"][:2]
+    np.testing.assert_array_equal(test_solvers.reference_path(fewer, [2])[:, :2, 0] * unit, expected)
+
+
+def test_interrupted_anywhere_it_continues(plan, finished, tmp_path, monkeypatch):
+    """Stop after each unit in turn, even inside a block; go on; the files are those of one go."""
+    monkeypatch.setattr(Layout, "of", classmethod(lambda cls, plan: cls(16, 25)))
+    whole = tmp_path / "whole.zarr"
+    sb.run(plan, whole)
+    path = tmp_path / "parts.zarr"
+    write = sb.Store.write
+
+    class PowerCut(Exception):
+        pass
+
+    def once(store, block, segment, saved):
+        write(store, block, segment, saved)
+        raise PowerCut
+
+    units = 0
+    monkeypatch.setattr(sb.Store, "write", once)
+    while True:
+        try:
+            sb.run(plan, path)
+        except PowerCut:
+            units += 1
+            with pytest.warns(UserWarning, match=f"{units} of 9 units are done") if units < 9 else _nothing():
+                partial = sb.open(path)
+            known = np.isfinite(partial["position"].values)
+            assert known.any()
+            assert known.all() == (units == 9)
+        else:
+            break
+    assert units == 9
+    assert tree_digest(path) == tree_digest(whole)
+
+
+class _nothing:
+    def __enter__(self):
+        return None
+
+    def __exit__(self, *_):
+        return False
+
+
+def test_killed_with_sigkill_it_loses_nothing(tmp_path):
+    """A driver and its workers, killed again and again; the store at the end is that of an undisturbed run."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import stochbind as sb, systems\n"
+        "plan = sb.Plan(scenario=systems.pair_scenario(0.5, 0.2), step=0.4, n_steps=20_000, n_trajectories=160, seed=3)\n"
+        "if __name__ == '__main__':\n"
+        "    if sys.argv[2] == 'serial':\n"
+        "        sb.run(plan, sys.argv[1])\n"
+        "    else:\n"
+        "        with sb.process_map(2) as spread:\n"
+        "            sb.run(plan, sys.argv[1], map=spread)\n"
+    )
+    subprocess.run([sys.executable, script, tmp_path / "whole.zarr", "serial"], check=True)
+    rng = np.random.default_rng(0)
+    path = tmp_path / "killed.zarr"
+    kills = 0
+    for attempt in range(8):
+        process = subprocess.Popen(
+            [sys.executable, script, path, "processes"], start_new_session=True, stderr=subprocess.PIPE, text=True
+        )
+        if attempt < 6:
+            deadline = time.monotonic() + 30
+            while not path.exists() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0.5, 2.5))
+        else:
+            _, message = process.communicate(timeout=300)
+            assert process.returncode == 0, message
+            break
+        kills += process.poll() is None
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+        sb.Store.open(path)  # readable after every kill
+    assert kills >= 3
+    assert not list(path.rglob("*.partial"))
+    assert tree_digest(path) == tree_digest(tmp_path / "whole.zarr")
+
+
+def test_a_second_run_is_refused_while_the_first_writes(plan, tmp_path):
+    path = tmp_path / "run.zarr"
+
+    def intruding(function, items):
+        with pytest.raises(StoreLockedError, match="another run is writing"):
+            sb.run(plan, path)
+        return [function(item) for item in items]
+
+    sb.run(plan, path, map=intruding)
+    assert sb.run(plan, path).done.all()  # a finished run is left alone
+
+
+def test_another_plan_is_refused_with_the_difference(plan, finished):
+    before = tree_digest(finished)
+    other = sb.Plan(scenario=plan.scenario, **{**PLAN, "seed": 9})
+    with pytest.raises(StoreMismatchError, match="seed: 3 -> 9"):
+        sb.run(other, finished)
+    assert tree_digest(finished) == before
+
+
+def test_lost_workers_leave_an_incomplete_run(plan, tmp_path):
+    def lazy(function, items):
+        return [function(item) for item in list(items)[1:]]
+
+    with pytest.raises(IncompleteError, match="2 of 3 units are done"):
+        sb.run(plan, tmp_path / "run.zarr", map=lazy)
+
+
+def test_plain_xarray_and_plain_zarr_can_read_it(plan, finished):
+    dataset = xr.open_zarr(finished, consolidated=False)
+    assert dataset["position"].dims == ("trajectory", "time", "particle", "axis")
+    assert dataset["velocity"].attrs["units"] == ""  # reduced units
+    assert dataset["time"].dtype == np.float64
+    np.testing.assert_array_equal(dataset["time"], plan.time)
+    tree = xr.open_datatree(finished, engine="zarr", consolidated=False)
+    assert {"theory", "coefficients", "engine"} <= set(tree.children)
+    steady = plan.scenario.langevin().stationary_covariance()
+    np.testing.assert_array_equal(tree["theory/stationary_covariance"], steady)
+    group = zarr.open_group(finished, mode="r")
+    assert group.attrs["stochbind"]["fingerprint"] == plan.fingerprint
+    ours = sb.open(finished)
+    assert list(ours["axis"].values) == ["x"]
+    assert ours.attrs["units_done"] == ours.attrs["units_total"] == 3
+    tomllib = pytest.importorskip("tomllib")
+    again = sb.scenario.scenario_from_dict(tomllib.loads(ours.attrs["scenario"]))
+    assert again.oscillators().coupling.tolist() == [[0.0, 0.5], [0.2, 0.0]]
+
+
+def test_si_store_has_units(unidirectional, tmp_path):
+    plan = sb.Plan.from_scenario(unidirectional, n_steps=10, n_trajectories=4)
+    sb.run(plan, tmp_path / "run.zarr")
+    dataset = sb.open(tmp_path / "run.zarr")
+    assert dataset["position"].attrs == {"units": "m", "long_name": "displacement from equilibrium along z"}
+    assert dataset["velocity"].attrs["units"] == "m/s"
+    assert dataset["time"].attrs["units"] == "s"
+    assert 1e-9 < float(dataset["position"].std()) < 1e-6
+
+
+def test_digests_find_altered_data(plan, tmp_path):
+    path = tmp_path / "run.zarr"
+    store = sb.run(plan, path)
+    assert all(store.digests_agree(block, 0) for block in range(store.n_blocks))
+    array = zarr.open_array(path / "position", mode="r+")
+    array[3, 4, 0, 0] = 0.5
+    assert [store.digests_agree(block, 0) for block in range(3)] == [False, True, True]
+
+
+def test_damage_is_found_on_opening(plan, tmp_path):
+    path = tmp_path / "run.zarr"
+    sb.run(plan, path)
+    chunk = path / "velocity" / "c" / "1" / "0" / "0" / "0"
+    content = chunk.read_bytes()
+    chunk.unlink()
+    with pytest.raises(StoreDamagedError, match="velocity/c/1/0/0/0"):
+        sb.Store.open(path)
+    chunk.write_bytes(content[:-1])
+    with pytest.raises(StoreDamagedError, match="cannot be read"):
+        sb.Store.open(path).digests_agree(1, 0)
+    chunk.write_bytes(content)
+    attributes = json.loads((path / "zarr.json").read_text())
+    attributes["attributes"]["stochbind"]["plan"]["seed"] = 5
+    (path / "zarr.json").write_text(json.dumps(attributes))
+    with pytest.raises(StoreDamagedError, match="fingerprint disagree"):
+        sb.Store.open(path)
+
+
+def test_paths_in_the_way(plan, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreError, match="is not a stochbind store"):
+        sb.run(plan, tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StoreError, match="is not a stochbind store"):
+        sb.run(plan, tmp_path / "folder")
+    assert list((tmp_path / "folder").iterdir()) == []
+    with pytest.raises(StoreError, match="no such store"):
+        sb.open(tmp_path / "nothing")
+
+
+def test_a_run_that_cannot_fit_is_refused(tmp_path):
+    huge = sb.Plan(scenario=systems.pair_scenario(0.5, 0.2), step=0.4, n_steps=10**9, n_trajectories=10**6)
+    with pytest.raises(StoreError, match="GB are free"):
+        sb.run(huge, tmp_path / "run.zarr")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_block_is_idempotent(plan, finished):
+    before = tree_digest(finished)
+    assert run_block(str(finished), 1) == 1
+    assert tree_digest(finished) == before
+
+
+def test_progress_is_told(plan, tmp_path):
+    told = []
+    sb.run(plan, tmp_path / "run.zarr", progress=lambda done, total: told.append((done, total)))
+    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]

@@ -1,0 +1,224 @@
+"""The exact truth, checked by routes that share no code with it (mpmath, block exponential, closed forms)."""
+
+import mpmath
+import numpy as np
+import pytest
+import systems
+from scipy import linalg
+
+from stochbind.engine.noise import Stream
+from stochbind.engine.solvers import SOLVERS, Exact
+from stochbind.errors import NoiseError, PlanError, ScenarioError, UnstableError
+from stochbind.langevin import Coordinate, Langevin, Moments, covariance_root
+
+QUALITIES = (1e1, 1e3, 1e6, 1e9)
+STEPS = (1e-3, 1e-1, 1.0, 1e1, 1e3)
+
+
+def exact_step(quality, step):
+    """Propagator and covariance of a unit oscillator, in closed form with 80 digits."""
+    mpmath.mp.dps = 80
+    gamma, t = 1 / mpmath.mpf(quality), mpmath.mpf(step)
+    # the double nearest to 1/Q is what the library is given
+    gamma = mpmath.mpf(1.0 / quality)
+    omega = mpmath.sqrt(1 - gamma**2 / 4)
+    decay, c, s = mpmath.exp(-gamma * t / 2), mpmath.cos(omega * t), mpmath.sin(omega * t)
+    matrix = decay * mpmath.matrix(
+        [[c + gamma / (2 * omega) * s, s / omega], [-s / omega, c - gamma / (2 * omega) * s]]
+    )
+    covariance = mpmath.eye(2) - matrix * matrix.T  # equilibrium at unit temperature
+    return matrix, covariance
+
+
+def as_float(matrix):
+    return np.array(matrix.tolist(), dtype=float)
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+@pytest.mark.parametrize("step", STEPS)
+def test_one_step_probe(quality, step):
+    """Feed the solver unit vectors, read off E and L, and compare with the closed form to 1e-12."""
+    solver = SOLVERS["exact"]
+    coefficients = solver.coefficients(systems.oscillator(quality).langevin(), step)
+    unit = np.eye(2)
+    matrix = solver.step(coefficients, unit, np.zeros((2, 2)))
+    root = solver.step(coefficients, np.zeros((2, 2)), unit)
+    expected, covariance = (as_float(m) for m in exact_step(quality, step))
+    np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+    # each element relative to the standard deviations it joins: positions over a short step are tiny
+    deviation = np.sqrt(np.diag(covariance))
+    error = (root @ root.T - covariance) / np.outer(deviation, deviation)
+    assert np.abs(error).max() < 1e-12
+    if step == 1.0 and quality < 100:  # the twin: one per cent of damping is seen
+        other, _ = (as_float(m) for m in exact_step(quality * 1.01, step))
+        assert np.abs(matrix - other).max() > 1e-5
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+@pytest.mark.parametrize("step", STEPS)
+def test_rounded_coefficients_keep_the_temperature(quality, step):
+    """Steady state of the very coefficients that run, by mpmath, within the bound that the solver promises."""
+    coefficients = Exact().coefficients(systems.oscillator(quality).langevin(), step)
+    mpmath.mp.dps = 60
+    e = mpmath.matrix(coefficients["matrix"].tolist())
+    root = mpmath.matrix(coefficients["root"].tolist())
+    s = root * root.T
+    # vec(X) = (1 - E (x) E)^-1 vec(S)
+    system = mpmath.eye(4)
+    for i in range(2):
+        for j in range(2):
+            for k in range(2):
+                for m in range(2):
+                    system[2 * i + j, 2 * k + m] -= e[i, k] * e[j, m]
+    x = mpmath.lu_solve(system, mpmath.matrix([s[0, 0], s[0, 1], s[1, 0], s[1, 1]]))
+    bias = max(abs(float(x[0] - 1)), abs(float(x[3] - 1)))
+    bound = np.finfo(float).eps / (step / (2 * quality))
+    assert bias < max(bound, 1e-12)
+
+
+def test_a_step_too_short_for_double_precision_is_refused():
+    equations = systems.oscillator(1e9).langevin()
+    with pytest.raises(PlanError, match="use a step of at least"):
+        Exact().coefficients(equations, 1e-4)
+
+
+def test_forty_particles_at_quality_1e9():
+    """Propagator against scipy's expm, covariance against the block exponential's defining equation, in any split."""
+    rng = np.random.default_rng(0)
+    n = 40
+    array = systems.Oscillators(
+        mass=rng.uniform(0.5, 2, n),
+        stiffness=rng.uniform(0.5, 2, n),
+        friction=np.full(n, 1e-9),
+        bath_temperature=np.ones(n),
+        coupling=np.triu(rng.normal(size=(n, n)), 1) * 1e-2,  # one-way: stable at any strength
+        reduced=True,
+    )
+    equations = array.langevin()
+    steady = equations.stationary_covariance()
+    assert equations.stability.stable
+    residual = equations.drift_matrix @ steady
+    residual = residual + residual.T + equations.noise_covariance
+    assert np.abs(residual).max() < 1e-14 * np.abs(steady).max()
+    for step in (1e-3, 1.0, 1e3):
+        exact = equations.propagator(step)
+        plain = linalg.expm(equations.drift_matrix * step / equations.time_unit)
+        np.testing.assert_allclose(exact.matrix, plain, rtol=0, atol=1e-10 * np.abs(plain).max())
+        half = equations.propagator(step / 2)
+        joined = half.covariance + half.matrix @ half.covariance @ half.matrix.T
+        np.testing.assert_allclose(joined, exact.covariance, rtol=0, atol=1e-12 * np.abs(joined).max())
+        assert np.linalg.eigvalsh(exact.covariance)[0] > -1e-15 * np.abs(exact.covariance).max()
+
+
+def test_stationary_covariance_of_a_degenerate_one_way_pair_at_high_quality():
+    """Closed form of the identical pair at the exceptional point; a plain Lyapunov solver loses seven digits."""
+    gamma, g = 1e-6, 3e-7
+    array = systems.underdamped_pair(
+        mass=(1, 1), u=(1, 1), friction=(gamma, gamma), c=(2 * g, 0.0), temperature=(1.0, 2.0)
+    )
+    covariance = array.langevin().stationary_covariance() * np.outer(*[array.langevin().unit] * 2)
+    kinetic = np.diag(covariance)[2:]
+    expected = systems.identical_pair_kinetic(gamma=gamma, g1=g, g2=0.0, temperature=(1.0, 2.0))
+    np.testing.assert_allclose(kinetic, expected, rtol=1e-10)
+    assert array.langevin().stability.growth_rate == pytest.approx(-gamma / 2, rel=1e-9)
+
+
+def test_moments_of_an_unstable_system():
+    """An inverted oscillator: <x^2> from its closed form; it grows, and has no steady state."""
+    a, d = 0.7, 0.3
+    equations = Langevin(drift_matrix=[[a]], noise_covariance=[[2 * d]], constant_drift=[0.2])
+    found = equations.moments(3.0, Moments(np.array([0.5]), np.array([[0.1]])))
+    growth = np.exp(a * 3.0)
+    assert found.mean[0] == pytest.approx(0.5 * growth + 0.2 * (growth - 1) / a, rel=1e-13)
+    assert found.covariance[0, 0] == pytest.approx(0.1 * growth**2 + d / a * (growth**2 - 1), rel=1e-13)
+    assert not equations.stability.stable
+    with pytest.raises(
+        UnstableError, match=r"unstable: the mode at 0 Hz of particle 0 \(100%\) grows at 0.7 1/s"
+    ) as info:
+        equations.stationary_covariance()
+    assert info.value.growth_rate == pytest.approx(0.7)
+    with pytest.raises(PlanError, match="outgrows floating point"):
+        equations.propagator(1e4)
+
+
+def test_constant_drift_moves_the_mean():
+    equations = Langevin(drift_matrix=[[-2.0, 0.5], [0.0, -1.0]], noise_covariance=np.eye(2), constant_drift=[1.0, 3.0])
+    np.testing.assert_allclose(equations.stationary.mean, [1.25, 3.0], rtol=1e-14)
+    later = equations.moments(60.0, Moments(np.zeros(2), np.zeros((2, 2))))
+    np.testing.assert_allclose(later.mean, [1.25, 3.0], rtol=1e-12)
+    np.testing.assert_allclose(later.covariance, equations.stationary_covariance(), rtol=1e-12)
+
+
+def test_stability_of_a_pair_changes_where_the_theory_says():
+    """Identical springs: stable if and only if gamma^2 + 4 g1 g2 > 0."""
+    gamma = 0.05
+    for factor, stable in ((0.999, True), (1.001, False)):
+        g = gamma / 2 * factor
+        array = systems.underdamped_pair(
+            mass=(1, 1), u=(1, 1), friction=(gamma, gamma), c=(2 * g, -2 * g), temperature=(1.0, 1.0)
+        )
+        stability = array.langevin().stability
+        # the rotating-wave form of the limit holds to g^2
+        assert stability.stable is stable
+    assert set(stability.participation) == {0, 1}
+    assert stability.participation[0] == pytest.approx(0.5, abs=1e-6)
+    assert stability.angular_frequency == pytest.approx(1.0, rel=1e-2)
+
+
+def test_undamped_system_has_no_steady_state():
+    array = systems.underdamped_pair(friction=(0.0, 0.0))
+    with pytest.raises(UnstableError, match="not damped"):
+        array.langevin().stationary_covariance()
+
+
+def test_time_unit_and_units_only_rescale():
+    array = systems.underdamped_pair()
+    equations = array.langevin()
+    physical = Langevin(
+        drift_matrix=equations.drift_matrix * np.outer(equations.unit, 1 / equations.unit) / equations.time_unit,
+        noise_covariance=equations.noise_covariance * np.outer(*[equations.unit] * 2) / equations.time_unit,
+    )
+    scale = np.outer(equations.unit, equations.unit)
+    np.testing.assert_allclose(
+        equations.stationary_covariance() * scale, physical.stationary_covariance(), rtol=1e-12, atol=1e-15
+    )
+    np.testing.assert_allclose(
+        equations.propagator(0.8).covariance * scale, physical.propagator(0.8).covariance, rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("rank", [1, 3, 5])
+def test_covariance_root(rank):
+    rng = np.random.default_rng(rank)
+    factor = rng.normal(size=(5, rank)) * np.array([1, 1e-6, 1e3, 1e-3, 1])[:, None]
+    covariance = factor @ factor.T
+    root = covariance_root(covariance)
+    deviation = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose(
+        (root @ root.T) / np.outer(deviation, deviation), covariance / np.outer(deviation, deviation), atol=1e-13
+    )
+    nudged = covariance_root(covariance * (1 + 1e-15))
+    np.testing.assert_allclose(nudged / deviation[:, None], root / deviation[:, None], atol=1e-6)
+    assert not covariance_root(np.zeros((2, 2))).any()
+
+
+def test_bad_arrays_are_refused():
+    good = {"drift_matrix": -np.eye(2), "noise_covariance": np.eye(2)}
+    Langevin(**good)
+    with pytest.raises(NoiseError, match="smallest eigenvalue is -1"):
+        Langevin(**{**good, "noise_covariance": [[1.0, 2.0], [2.0, 1.0]]})
+    with pytest.raises(NoiseError, match="symmetric"):
+        Langevin(**{**good, "noise_covariance": [[1.0, 0.5], [0.0, 1.0]]})
+    with pytest.raises(ScenarioError, match=r"drift_matrix\[0, 1\] is nan"):
+        Langevin(**{**good, "drift_matrix": [[1.0, np.nan], [0.0, 1.0]]})
+    with pytest.raises(ScenarioError, match=r"must have shape \(d, d\), but has shape \(2, 3\)"):
+        Langevin(**{**good, "drift_matrix": np.ones((2, 3))})
+    with pytest.raises(ScenarioError, match="must name 2 coordinates"):
+        Langevin(**good, coordinate=(Coordinate("position", 0, "z"),))
+    with pytest.raises(PlanError, match="zero or positive"):
+        Langevin(**good).propagator(-1.0)
+
+
+def test_streams_are_distinct():
+    assert len({int(stream) for stream in Stream}) == len(Stream)
+    assert all(0 <= stream < 256 for stream in Stream)

@@ -1,0 +1,153 @@
+"""Normals by their key: the cipher's published vectors, the law, and the tie of the compiled loop to its twin."""
+
+import os
+import subprocess
+import sys
+
+import mpmath
+import numpy as np
+import pytest
+from scipy import stats
+
+from stochbind.engine import kernels, noise
+
+
+# kat_vectors of the Random123 distribution, philox4x32-10
+@pytest.mark.parametrize(
+    ("counter", "key", "expected"),
+    [
+        ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+        ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+            (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+        ),
+    ],
+)
+def test_philox_vectors(counter, key, expected):
+    words = noise.philox4x32(tuple(np.uint64(c) for c in counter), key)
+    assert tuple(int(w) for w in words) == expected
+    fewer = noise.philox4x32(tuple(np.uint64(c) for c in counter), key, rounds=9)
+    assert tuple(int(w) for w in fewer) != expected
+
+
+PINNED = [
+    ["0x1.288e66952088dp+1", "0x1.3758953e4f3e3p+0", "0x1.4f0022dd39138p-3"],
+    ["-0x1.b2af9427b3ab1p-1", "-0x1.ce06a525c5602p-4", "0x1.3fead672aa6f3p+1"],
+    ["-0x1.bd4d80e501bc2p-4", "0x1.8358f788fba7fp+1", "0x1.7034117dcf0bbp+1"],
+]
+
+
+def test_the_key_is_final():
+    """Numbers that runs on disk rely on. If this fails, the noise changed: give `noise.SCHEME` a new name."""
+    found = noise.normals(2024, noise.Stream.BATH, [0, 1, 2**35], [0, 7, 2**40], 3)
+    np.testing.assert_allclose(found, reference_normals(), rtol=1e-15)
+    assert [[value.hex() for value in row] for row in found.tolist()] == PINNED
+    assert noise.SCHEME == "philox4x32-10/box-muller/1"
+
+
+def reference_normals():
+    """The same three columns from the cipher's words by mpmath, rounded to the nearest double."""
+    mpmath.mp.dps = 30
+    result = np.empty((3, 3))
+    for column, (trajectory, step) in enumerate([(0, 0), (1, 7), (2**35, 2**40)]):
+        for pair in range(2):
+            counter = (
+                step & 0xFFFFFFFF,
+                trajectory & 0xFFFFFFFF,
+                pair,
+                (step >> 32) << 16 | (trajectory >> 32) << 8 | 1,
+            )
+            w = [int(x) for x in noise.philox4x32(tuple(np.uint64(c) for c in counter), (2024, 0))]
+            first = mpmath.mpf((w[0] >> 5) * 2**26 + (w[1] >> 6) + 1) / 2**53
+            second = mpmath.mpf((w[2] >> 5) * 2**26 + (w[3] >> 6)) / 2**53
+            length = mpmath.sqrt(-2 * mpmath.log(first))
+            values = (length * mpmath.cos(2 * mpmath.pi * second), length * mpmath.sin(2 * mpmath.pi * second))
+            for offset in range(2 if pair == 0 else 1):
+                result[2 * pair + offset, column] = float(values[offset])
+    return result
+
+
+def test_elementary_functions():
+    rng = np.random.default_rng(0)
+    u = np.concatenate([rng.random(100_000) + 2.0**-53, 2.0 ** -np.arange(54.0), 1 - 2.0 ** -np.arange(2.0, 54.0)])
+    np.testing.assert_allclose(noise.log(u), np.log(u), rtol=5e-16, atol=1e-300)
+    turn = np.concatenate([rng.random(100_000), np.arange(64) / 64, 1 - 2.0 ** -np.arange(2.0, 54.0)])
+    cosine, sine = noise.cos_sin_turn(turn)
+    exact = np.exp(2j * np.pi * turn)
+    np.testing.assert_allclose(cosine, exact.real, atol=2e-15)
+    np.testing.assert_allclose(sine, exact.imag, atol=2e-15)
+    assert noise.cos_sin_turn(np.array([0.0, 0.25, 0.5, 0.75]))[0].tolist() == [1.0, 0.0, -1.0, 0.0]
+
+
+def test_law_of_the_normals():
+    """Moments to eighth order, the distribution and its tails, for a million draws."""
+    sample = noise.normals(5, noise.Stream.BATH, np.arange(500)[:, None], np.arange(500)[None, :], 4).ravel()
+    n = sample.size
+    for order, mean in ((1, 0), (2, 1), (3, 0), (4, 3), (5, 0), (6, 15), (7, 0), (8, 105)):
+        double = np.prod(np.arange(2 * order - 1, 0, -2, dtype=float))
+        z = (np.mean(sample**order) - mean) / np.sqrt((double - mean**2) / n)
+        assert abs(z) < 5, (order, z)
+    assert stats.kstest(sample, "norm").pvalue > 1e-6
+    assert stats.kstest(1.01 * sample, "norm").pvalue < 1e-6  # the twin: one per cent of width is seen
+    for edge in (3.0, 4.0):
+        expected = 2 * n * stats.norm.sf(edge)
+        assert abs(np.sum(np.abs(sample) > edge) - expected) < 5 * np.sqrt(expected)
+
+
+def test_independence():
+    """No correlation, of values or of squares, between neighbours in any index of the key."""
+    base = {"seed": 9, "stream": 1, "trajectory": np.arange(300)[:, None], "step": np.arange(700)[None, :]}
+
+    def draw(**change):
+        return noise.normals(**{**base, **change}, n_components=4)
+
+    here = draw()
+    others = [
+        draw(seed=10),
+        draw(stream=0),
+        draw(trajectory=base["trajectory"] + 1),
+        draw(step=base["step"] + 1),
+        draw(trajectory=base["trajectory"] + 2**32),
+        draw(step=base["step"] + 2**32),
+        np.roll(here, 1, axis=0),
+    ]
+    n = here.size
+    for other in others:
+        for left, right in ((here, other), (here**2 - 1, (other**2 - 1) / 2)):
+            z = np.sum(left * right) / np.sqrt(n * np.mean(left**2) * np.mean(right**2))
+            assert abs(z) < 5
+    assert abs(np.sum(here * here) / np.sqrt(n)) > 5  # the twin
+
+
+def test_compiled_loop_makes_the_same_bits():
+    for n_components, first, step, seed in ((1, 0, 0, 0), (4, 2**32 - 3, 2**33 + 5, 2**63 - 1), (7, 10**6, 3, 17)):
+        out = np.empty((n_components, 9))
+        kernels.fill_normals(out, np.uint64(seed), np.uint64(1), np.int64(first), np.int64(step))
+        expected = noise.normals(seed, 1, np.arange(9) + first, step, n_components)
+        np.testing.assert_array_equal(out, expected)
+        shifted = noise.normals(seed, 1, np.arange(9) + first + 1, step, n_components)
+        np.testing.assert_array_equal(shifted[:, :-1], out[:, 1:])  # a function of the trajectory, not of the block
+
+
+@pytest.mark.parametrize("cpu", ["generic", "haswell"])
+def test_same_bits_on_other_processors(cpu):
+    """The whole path, compiled for an older instruction set in another process."""
+    code = (
+        "import numpy as np, hashlib\n"
+        "from stochbind.engine import kernels\n"
+        "m = np.linspace(-1, 1, 16).reshape(4, 4) * 0.2\n"
+        "x = np.full((4, 33), 0.5); saved = np.empty((5, 4, 33))\n"
+        "kernels.linear_path(m, m[0].copy(), m.T.copy(), x, np.uint64(7), np.uint64(1), np.int64(3), np.int64(11),"
+        " np.int64(20), saved)\n"
+        "print(hashlib.sha256(saved.tobytes()).hexdigest())\n"
+    )
+
+    def digest(**extra):
+        environment = {**os.environ, **extra}
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
+        ).stdout
+
+    assert digest(NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES="") == digest()
