@@ -95,7 +95,11 @@ def run(
     if dry_run:
         return
     from stochbind.engine.ensemble import run as run_plan
+    from stochbind.engine.store import Store
 
+    if not Store.open_or_create(output, plan).pending:
+        _say(f"{output}: complete already, fingerprint {plan.fingerprint}.")
+        return
     with _spread(parallel, workers or os.cpu_count() or 1) as spread, _progress(quiet) as progress:
         store = run_plan(plan, output, map=spread, progress=progress)
     if not quiet:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import systems
-import test_solvers
 import xarray as xr
 import zarr
 
 import stochbind as sb
+import systems
+import test_solvers
 from stochbind.engine.ensemble import run_block
 from stochbind.engine.store import Layout
 from stochbind.errors import IncompleteError, StoreDamagedError, StoreError, StoreLockedError, StoreMismatchError
@@ -137,7 +137,8 @@ def test_killed_with_sigkill_it_loses_nothing(tmp_path):
         "import sys\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "import stochbind as sb, systems\n"
-        "plan = sb.Plan(scenario=systems.pair_scenario(0.5, 0.2), step=0.4, n_steps=20_000, n_trajectories=160, seed=3)\n"
+        "pair = systems.pair_scenario(0.5, 0.2)\n"
+        "plan = sb.Plan(scenario=pair, step=0.4, n_steps=20_000, n_trajectories=160, seed=3)\n"
         "if __name__ == '__main__':\n"
         "    if sys.argv[2] == 'serial':\n"
         "        sb.run(plan, sys.argv[1])\n"

@@ -3,9 +3,9 @@
 import mpmath
 import numpy as np
 import pytest
-import systems
 from scipy import linalg
 
+import systems
 from stochbind.engine.noise import Stream
 from stochbind.engine.solvers import SOLVERS, Exact
 from stochbind.errors import NoiseError, PlanError, ScenarioError, UnstableError

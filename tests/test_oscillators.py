@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import systems
 from scipy import constants
 
 import stochbind as sb
+import systems
 from stochbind.errors import NoiseError, PlanError, ScenarioError, UnstableError
 
 

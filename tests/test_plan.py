@@ -5,9 +5,9 @@ import json
 
 import numpy as np
 import pytest
-import systems
 
 import stochbind as sb
+import systems
 from stochbind.errors import PlanError, UnstableError
 
 GOOD = {"step": 0.5, "n_steps": 20, "n_trajectories": 8}

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import sdeint
-import systems
 
 import stochbind as sb
+import systems
 from stochbind.engine import noise
 from stochbind.engine.ensemble import initial_state
 from stochbind.engine.solvers import SOLVERS

@@ -203,12 +203,17 @@ def local_cluster(n_workers: int) -> Iterator[Any]:
         "distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": 1,
     }
     with dask.config.set(settings):
-        cluster = LocalCluster(
-            n_workers=n_workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            silence_logs=logging.ERROR,
-        )
+        try:
+            cluster = LocalCluster(
+                n_workers=n_workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                silence_logs=logging.ERROR,
+            )
+        except (OSError, RuntimeError, TimeoutError) as error:
+            raise IncompleteError(
+                f"The Dask cluster cannot start ({error}); spread the work over processes instead."
+            ) from None
         with cluster, Client(cluster) as client:
             yield client

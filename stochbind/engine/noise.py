@@ -12,9 +12,10 @@ word  content
 3     step, high 16 bits; trajectory, high 8 bits; stream, 8 bits
 ===== ======================================================
 
-Logarithm, sine and cosine are polynomials of our own, so that only correctly rounded operations remain (+, -, *, /,
-square root): the numbers are the same on every processor and with every version of every library. This module is the
-readable reference in NumPy; `stochbind.engine.kernels` makes the same bits in compiled loops; the tests tie the two.
+Logarithm, sine and cosine are polynomials of our own, so that only correctly rounded operations remain (sums,
+products, quotients, square roots): the numbers are the same on every processor and with every version of every
+library. This module is the readable reference in NumPy; `stochbind.engine.kernels` makes the same bits in compiled
+loops; the tests tie the two.
 Normals reach to 8.6 standard deviations, where the true probability of more is 1e-17.
 """
 
@@ -37,12 +38,12 @@ SCHEME = "philox4x32-10/box-muller/1"
 PHILOX_MULTIPLIER = (0xD2511F53, 0xCD9E8D57)
 PHILOX_WEYL = (0x9E3779B9, 0xBB67AE85)
 
-#: log m = 2 s (1 + s^2/3 + s^4/5 + ...) with s = (m - 1)/(m + 1), |s| < 0.1716: the series to s^22, last first.
+#: log m = 2 s (1 + s^2/3 + s^4/5 + ...) with s = (m - 1)/(m + 1) below 0.1716: the series to s^20, last first.
 LOG_COEFFICIENT = tuple(1.0 / n for n in range(21, 0, -2))
 LOG_2 = 0.6931471805599453
 SQRT_HALF_MANTISSA = 0x6A09E667F3BCD  # of sqrt(2) in [1, 2): mantissas from here on are halved
 
-#: sin(y)/y and cos(y) for |y| <= pi/4 as Taylor series in y^2, last first; the terms left out are below 1e-17.
+#: sin(y)/y and cos(y) up to y = pi/4 as Taylor series in y^2, last first; the terms left out are below 1e-17.
 SIN_COEFFICIENT = (
     1.0 / 355687428096000.0,
     -1.0 / 1307674368000.0,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import abc
 import difflib
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy.typing as npt
 import tomli_w
@@ -48,6 +49,11 @@ class Part(BaseModel, metaclass=_RaisesScenarioError):
     """A table of a scenario: frozen, and strict about names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields replaced, checked like any other (pydantic's own copy is not)."""
+        fields = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self)(**{**fields, **(update or {})})
 
 
 class RunSettings(Part):

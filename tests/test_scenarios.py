@@ -1,0 +1,56 @@
+"""Every shipped scenario: the directory is the registry."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import stochbind as sb
+from stochbind.analysis import thermodynamics
+from stochbind.scenario import json_schema
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted((ROOT / "scenarios").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_shipped_scenario(path, tmp_path):
+    scenario = sb.Scenario.from_toml(path)
+    assert scenario.source
+    assert scenario.description
+    (tmp_path / "again.toml").write_text(scenario.to_toml())
+    assert sb.Scenario.from_toml(tmp_path / "again.toml") == scenario
+    plan = sb.Plan.from_scenario(scenario)
+    assert plan.relaxation_note() is None
+    assert plan.n_bytes < 2e8
+    equations = scenario.langevin()
+    assert equations.stability.stable
+    assert np.linalg.eigvalsh(equations.stationary_covariance())[0] > 0
+    small = sb.Plan.from_scenario(scenario, n_trajectories=128, n_steps=1000)
+    sb.run(small, tmp_path / "run.zarr")
+    found = sb.validate(sb.open(tmp_path / "run.zarr"), scenario, initial=small.initial)
+    assert found.agrees, found.worst
+
+
+def test_directions_of_the_shipped_pairs(unidirectional, cold_to_hot):
+    coupling = unidirectional.oscillators().coupling
+    assert abs(coupling[1, 0]) < 1e-12 * coupling[0, 1]
+    reciprocal = sb.Scenario.from_toml(ROOT / "scenarios" / "reciprocal_pair.toml").oscillators()
+    assert reciprocal.coupling[0, 1] == pytest.approx(reciprocal.coupling[1, 0], rel=1e-12)
+    heat = thermodynamics.heat_current(cold_to_hot.oscillators(), cold_to_hot.langevin().stationary_covariance())
+    assert heat[1] > 0 > heat[0]  # from the colder bath, into the hotter
+
+
+def test_schema_on_disk_is_current():
+    """Regenerate with: stochbind scenarios --schema > docs/scenario.schema.json"""
+    assert json.loads((ROOT / "docs" / "scenario.schema.json").read_text()) == json_schema()
+
+
+def test_a_changed_copy_is_computed_and_checked_anew(unidirectional):
+    coupling = unidirectional.oscillators().coupling[0, 1]
+    particles = [p.model_copy(update={"power": 2 * p.power}) for p in unidirectional.particle]
+    changed = unidirectional.model_copy(update={"particle": particles})
+    assert changed.oscillators().coupling[0, 1] == pytest.approx(2 * coupling, rel=1e-12)
+    with pytest.raises(sb.errors.ScenarioError, match="must be positive"):
+        unidirectional.particle[0].model_copy(update={"power": -1.0})

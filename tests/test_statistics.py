@@ -1,0 +1,144 @@
+"""Records, error bars and exact window averages."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import stochbind as sb
+import systems
+from stochbind.analysis import statistics, transfer
+from stochbind.errors import IncompleteError, TooFewSamplesError
+from stochbind.langevin import Langevin, Moments
+
+
+def dataset(position, velocity=None, interval=0.5):
+    arrays = {"position": position} if velocity is None else {"position": position, "velocity": velocity}
+    dims = ("trajectory", "time", "particle", "axis")
+    return xr.Dataset(
+        {name: (dims, value) for name, value in arrays.items()},
+        coords={"time": np.arange(1, position.shape[1] + 1) * interval},
+    )
+
+
+def random_dataset(n_trajectories, n_times, seed=0):
+    rng = np.random.default_rng(seed)
+    return dataset(*(rng.normal(size=(n_trajectories, n_times, 2, 1)) for _ in range(2)))
+
+
+def plain_record(data, unit, start):
+    """The sums of a record, straight from their definition."""
+    state = np.concatenate([data["position"].values[..., 0], data["velocity"].values[..., 0]], axis=-1) / unit
+    state = state[:, start:]
+    return {
+        "second": np.einsum("nti,ntj->ij", state, state) / state.shape[0] / state.shape[1],
+        "before": np.einsum("nti,ntj->ij", state[:, :-1], state[:, :-1]) / state.shape[0] / (state.shape[1] - 1),
+        "lagged": np.einsum("nti,ntj->ij", state[:, 1:], state[:, :-1]) / state.shape[0] / (state.shape[1] - 1),
+        "first_state": np.einsum("ni,nj->ij", state[:, 0], state[:, 0]) / len(state),
+        "last_state": np.einsum("ni,nj->ij", state[:, -1], state[:, -1]) / len(state),
+    }
+
+
+@pytest.mark.parametrize("slab", [2**30, 2000])
+@pytest.mark.parametrize(("n_trajectories", "start"), [(7, 0), (300, 3)])
+def test_record_sums(n_trajectories, start, slab, monkeypatch):
+    monkeypatch.setattr(statistics, "_SLAB_BYTES", slab)
+    equations = systems.underdamped_pair().langevin()
+    data = random_dataset(n_trajectories, 20)
+    found = statistics.record(data, equations, start=start)
+    assert found.n_groups == min(n_trajectories, statistics.N_GROUPS)
+    for name, expected in plain_record(data, equations.unit, start).items():
+        np.testing.assert_allclose(np.tensordot(found.weight, getattr(found, name), 1), expected, rtol=1e-12)
+    merged = found.regrouped(5)
+    assert merged.n_groups == 5
+    np.testing.assert_allclose(
+        np.tensordot(merged.weight, merged.second, 1), np.tensordot(found.weight, found.second, 1)
+    )
+
+
+def test_record_refuses_what_is_missing():
+    equations = systems.underdamped_pair().langevin()
+    data = random_dataset(4, 6)
+    data["velocity"][2, 3] = np.nan
+    with pytest.raises(IncompleteError, match="never computed"):
+        statistics.record(data, equations)
+    with pytest.raises(TooFewSamplesError, match="at least 2 states"):
+        statistics.record(random_dataset(4, 6), equations, start=5)
+    with pytest.raises(TooFewSamplesError, match="at least 2 trajectories"):
+        statistics.record(random_dataset(1, 6), equations).estimate(lambda second: second)
+
+
+def test_estimate_z():
+    estimate = statistics.Estimate(np.array([1.0, 2.0, 0.0, 5.0]), np.array([0.5, 0.0, 0.0, 1e-30]), 9.0)
+    z = estimate.z(np.array([2.0, 2.0, 0.0, 5.0 + 1e-12]))
+    assert z[0] == -2.0
+    assert z[1] == z[2] == 0.0
+    assert abs(z[3]) < 1
+    assert abs(estimate.z(np.array([1, 2.1, 0, 5])))[1] > 1e6
+
+
+def test_standard_errors_cover():
+    """95 per cent intervals of a variance hold the truth in 93 to 97 per cent of 1000 ensembles."""
+    rng = np.random.default_rng(1)
+    weight = np.full(64, 1 / 64)
+    hits = 0
+    for _ in range(1000):
+        sample = np.mean(rng.normal(size=(64, 30)) ** 2, axis=1)
+        estimate = statistics.weighted_mean(sample, weight)
+        hits += abs(estimate.z(1.0)) < 1.998  # Student's t, 63 degrees of freedom
+    assert 930 <= hits <= 970
+
+
+@pytest.mark.parametrize("drift", [[[-0.3, 1.0], [-1.0, -0.1]], [[0.02, 1.0], [-1.0, 0.01]]])
+def test_exact_record_is_the_sum_of_moments(drift):
+    """Doubling against a plain loop over the states, stable and unstable, with a constant drift and a mean."""
+    equations = Langevin(drift_matrix=drift, noise_covariance=[[0.1, 0.05], [0.05, 0.3]], constant_drift=[0.2, -0.1])
+    initial = Moments(np.array([1.0, -2.0]), np.array([[0.5, 0.1], [0.1, 0.2]]))
+    start, stop, interval = 3, 40, 0.37
+    second = []
+    for k in range(start, stop):
+        moments = equations.moments(interval * (k + 1), initial)
+        second.append(moments.covariance + np.outer(moments.mean, moments.mean))
+    found = statistics.exact_record(equations, initial, interval=interval, start=start, stop=stop)
+    np.testing.assert_allclose(found.second[0], np.mean(second, axis=0), rtol=1e-11)
+    np.testing.assert_allclose(found.before[0], np.mean(second[:-1], axis=0), rtol=1e-11)
+    np.testing.assert_allclose(found.first_state[0], second[0], rtol=1e-11)
+    np.testing.assert_allclose(found.last_state[0], second[-1], rtol=1e-11)
+    if not np.any(equations.constant_drift):
+        return
+    step = equations.propagator(interval)
+    means = [equations.moments(interval * (k + 1), initial).mean for k in range(start, stop - 1)]
+    lagged = np.mean(
+        [step.matrix @ s + np.outer(step.shift, m) for s, m in zip(second[:-1], means, strict=True)], axis=0
+    )
+    np.testing.assert_allclose(found.lagged[0], lagged, rtol=1e-11)
+
+
+def test_regression_finds_the_drift_of_exact_moments():
+    array = systems.underdamped_pair()
+    equations = array.langevin()
+    exact = statistics.exact_record(equations, array.initial_moments("thermal"), interval=0.6, start=0, stop=50)
+    found = transfer.regressed_equations(equations, exact)
+    np.testing.assert_allclose(found.drift_matrix, equations.drift_matrix, atol=1e-10)
+    rare = statistics.exact_record(equations, array.initial_moments("thermal"), interval=4.0, start=0, stop=50)
+    with pytest.raises(TooFewSamplesError, match="too rarely to follow the motion"):
+        transfer.regressed_equations(equations, rare)
+
+
+def test_jackknife_of_a_ratio():
+    """Standard error of a ratio of variances against its scatter over many small ensembles."""
+    rng = np.random.default_rng(2)
+    values, errors = [], []
+    for _ in range(300):
+        second = np.zeros((32, 2, 2))
+        second[:, 0, 0], second[:, 1, 1] = (np.mean(rng.normal(size=(2, 32, 50)) ** 2, axis=-1)) * [[1.0], [2.0]]
+        zero = np.zeros_like(second)
+        record = statistics.Record(second, zero, zero, zero, zero, np.full(32, 1 / 32), 1.0, 0, 2)
+        value, replicate = record.jackknife(lambda part: part.second[0, 0, 0] / part.second[0, 1, 1])
+        values.append(value)
+        errors.append(np.sqrt(31 / 32 * np.sum((replicate - replicate.mean()) ** 2)))
+    assert np.mean(values) == pytest.approx(0.5, abs=5 * np.std(values) / np.sqrt(300) + 0.001)
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.15)
+
+
+def test_public_estimate_is_exported():
+    assert sb.Estimate is statistics.Estimate
