@@ -18,7 +18,7 @@ import stochbind as sb
 import systems
 import test_solvers
 from stochbind.engine.ensemble import run_block
-from stochbind.engine.store import Layout
+from stochbind.engine.structure import Layout
 from stochbind.errors import IncompleteError, StoreDamagedError, StoreError, StoreLockedError, StoreMismatchError
 
 PLAN = {"step": 0.4, "n_steps": 60, "n_trajectories": 40, "seed": 3}

@@ -77,10 +77,10 @@ def run(plan: Plan, path: str | Path, *, map: Map = map, progress: Progress | No
 
 def run_block(path: str, block: int) -> int:
     """Finish one block of trajectories of a store, from its last checkpoint on; returns the block."""
-    store = Store.open(path)
+    store = Store.open(path, check=False)
     plan, coefficients = store.plan, store.coefficients
     rows = store.trajectories(block)
-    done = store.done[block]
+    done = store.done_of(block)
     state: FloatArray | None = None
     for segment in range(store.n_segments):
         if done[segment]:

@@ -23,22 +23,20 @@ import fcntl
 import hashlib
 import json
 import os
-import platform
 import shutil
 from collections.abc import Iterator
 from functools import cached_property
-from importlib import metadata
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec
 
 from stochbind.checks import FloatArray
 from stochbind.engine.plan import Plan
+from stochbind.engine.structure import DIGEST_BYTES, SCHEMA, Layout, write_structure
 from stochbind.errors import (
     IncompleteError,
     StochbindError,
@@ -47,26 +45,6 @@ from stochbind.errors import (
     StoreLockedError,
     StoreMismatchError,
 )
-
-SCHEMA = 1
-_DIGEST_BYTES = 16
-_CHUNK_BYTES = 8 * 2**20
-_UNITS = {"position": ("m", "displacement from equilibrium"), "velocity": ("m/s", "velocity")}
-_DIMENSIONS = ("trajectory", "time", "particle", "axis")
-
-
-class Layout(NamedTuple):
-    """Sizes of the units of work: a function of the plan alone, so that every run of it writes the same files."""
-
-    trajectories_per_block: int
-    saves_per_block: int
-
-    @classmethod
-    def of(cls, plan: Plan) -> Self:
-        """Blocks of 16 to 256 trajectories, about 16 of them; time blocks of at most 8 MiB an array."""
-        block = min(max(-(-plan.n_trajectories // 16), 16), 256, plan.n_trajectories)
-        saves = max(1, _CHUNK_BYTES // (8 * block * plan.scenario.n_particles))
-        return cls(block, min(saves, plan.n_saves))
 
 
 class Store:
@@ -111,7 +89,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(draft, ignore_errors=True)
             group = zarr.create_group(draft, zarr_format=3)
-            _write_structure(group, plan, Layout.of(plan))
+            write_structure(group, plan, Layout.of(plan))
             _flush_tree(draft)
             os.rename(draft, path)
             _flush(path.parent)
@@ -122,8 +100,15 @@ class Store:
         return cls.open(path)
 
     @classmethod
-    def open(cls, path: str | Path) -> Self:
+    def open(cls, path: str | Path, *, check: bool = True) -> Self:
         """Open a store, and check that everything its ledger promises is there.
+
+        Parameters
+        ----------
+        path : str or Path
+            The directory.
+        check : bool
+            Whether to look for every file; a worker that only writes need not.
 
         Raises
         ------
@@ -156,7 +141,8 @@ class Store:
         if plan.fingerprint != fingerprint:
             raise StoreDamagedError(f"{path}: its plan and its fingerprint disagree; zarr.json was altered.")
         store = cls(path, group, plan, layout)
-        store.check_files()
+        if check:
+            store.check_files()
         return store
 
     @classmethod
@@ -217,6 +203,11 @@ class Store:
     def done(self) -> npt.NDArray[np.bool_]:
         """Which units are done, shape (n_blocks, n_segments); read from the ledger on disk."""
         result: npt.NDArray[np.bool_] = np.any(self._read("engine/ledger", ...) != 0, axis=-1)
+        return result
+
+    def done_of(self, block: int) -> npt.NDArray[np.bool_]:
+        """Which units of one block of trajectories are done, shape (n_segments,)."""
+        result: npt.NDArray[np.bool_] = np.any(self._read("engine/ledger", block) != 0, axis=-1)
         return result
 
     @property
@@ -297,7 +288,7 @@ class Store:
         rows, times = self.trajectories(block), self.saves(segment)
         n = self.plan.scenario.n_particles
         unit = self.coefficients["unit"]
-        digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+        digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         try:
             for index, name in enumerate(self.quantities):
                 part = slice(index * n, (index + 1) * n)
@@ -323,7 +314,7 @@ class Store:
     def digests_agree(self, block: int, segment: int) -> bool:
         """Whether the data of a finished unit still have the digest of the ledger."""
         rows, times = self.trajectories(block), self.saves(segment)
-        digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+        digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         for name in self.quantities:
             data = self._read(name, (slice(rows.start, rows.stop), slice(times.start, times.stop)))
             digest.update(np.ascontiguousarray(data).tobytes())
@@ -362,100 +353,6 @@ class Store:
                 for key in product(*(range(-(-n // c)) for n, c in zip(array.shape, array.chunks, strict=True)))
             ]
         return result
-
-
-def _write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
-    """Everything but the trajectories."""
-    scenario = plan.scenario
-    n, axis = scenario.n_particles, scenario.axis
-    equations = scenario.langevin()
-    names = ("position",) if scenario.oscillators().overdamped else ("position", "velocity")
-    packages = ("stochbind", "numpy", "scipy", "numba", "zarr")
-    versions = {name: metadata.version(name) for name in packages} | {"python": platform.python_version()}
-    stability = equations.stability
-    group.attrs.update(
-        {
-            "title": scenario.name,
-            "stochbind": {
-                "schema": SCHEMA,
-                "plan": plan.to_dict(),
-                "fingerprint": plan.fingerprint,
-                "layout": layout._asdict(),
-                "versions": versions,
-            },
-        }
-    )
-
-    def unit(si: str) -> str:
-        return "" if scenario.reduced else si
-
-    def add(
-        where: zarr.Group,
-        name: str,
-        data: npt.NDArray[Any],
-        dimensions: tuple[str, ...],
-        units: str = "",
-        long_name: str = "",
-    ) -> None:
-        # Fill values that no data has, so that even constant chunks are written.
-        fill: Any = np.nan if data.dtype.kind == "f" else -1
-        array = where.create_array(
-            name, shape=data.shape, dtype=data.dtype, chunks=data.shape, compressors=Crc32cCodec(), fill_value=fill,
-            dimension_names=dimensions, attributes={"units": units, "long_name": long_name},
-        )  # fmt: skip
-        array[...] = data
-
-    add(group, "trajectory", np.arange(plan.n_trajectories), ("trajectory",), "", "index of the trajectory")
-    add(group, "time", plan.time, ("time",), unit("s"), "time since the initial state")
-    add(group, "particle", np.arange(n), ("particle",), "", "index of the particle")
-    for name in names:
-        si, meaning = _UNITS[name]
-        group.create_array(
-            name,
-            shape=(plan.n_trajectories, plan.n_saves, n, 1),
-            chunks=(layout.trajectories_per_block, layout.saves_per_block, n, 1),
-            dtype="float64",
-            compressors=(BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec()),
-            fill_value=np.nan,
-            dimension_names=_DIMENSIONS,
-            attributes={"units": unit(si), "long_name": f"{meaning} along {axis}", "axis_names": [axis]},
-        )
-    blocks = -(-plan.n_trajectories // layout.trajectories_per_block)
-    segments = -(-plan.n_saves // layout.saves_per_block)
-    engine = group.create_group("engine")
-    engine.create_array(
-        "checkpoint", shape=(segments, plan.n_trajectories, equations.dimension), dtype="float64", fill_value=np.nan,
-        chunks=(1, layout.trajectories_per_block, equations.dimension), compressors=Crc32cCodec(),
-        dimension_names=("time_block", "trajectory", "coordinate"),
-        attributes={"long_name": "scaled state at the end of each block of time"},
-    )  # fmt: skip
-    engine.create_array(
-        "ledger", shape=(blocks, segments, _DIGEST_BYTES), chunks=(1, 1, _DIGEST_BYTES), dtype="uint8", fill_value=0,
-        compressors=Crc32cCodec(), dimension_names=("trajectory_block", "time_block", "byte"),
-        attributes={"long_name": "BLAKE2b digest of each finished unit, zero until it is done"},
-    )  # fmt: skip
-    coefficients = group.create_group("coefficients")
-    for name, value in plan.coefficients().items():
-        labels = ("coordinate", "coordinate_from")[: value.ndim]
-        add(coefficients, name, np.asarray(value), labels, "", "in scaled units")
-    theory = group.create_group(
-        "theory",
-        attributes={
-            "stable": bool(stability.stable),
-            "growth_rate": stability.growth_rate,
-            "verdict": stability.sentence,
-            "coordinate": [list(c) for c in equations.coordinate],
-            "time_unit": equations.time_unit,
-        },
-    )
-    square = ("coordinate", "coordinate_from")
-    add(theory, "unit", equations.unit, ("coordinate",), "", "value of one scaled unit")
-    add(theory, "drift_matrix", equations.drift_matrix, square, "", "A, scaled")
-    add(theory, "noise_covariance", equations.noise_covariance, square, "", "B B^T, scaled")
-    if stability.stable:
-        steady = equations.stationary
-        add(theory, "stationary_mean", steady.mean, ("coordinate",), "", "exact, scaled")
-        add(theory, "stationary_covariance", steady.covariance, square, "", "exact, scaled")
 
 
 def _flush(path: Path) -> None:

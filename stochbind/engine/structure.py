@@ -1,0 +1,131 @@
+"""The structure of a store: every group, array and attribute, made at once when a run begins.
+
+The lead process makes all of it and computes everything that determines the numbers; workers only fill in chunks.
+"""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from stochbind.engine.plan import Plan
+
+SCHEMA = 1
+DIGEST_BYTES = 16
+_CHUNK_BYTES = 8 * 2**20
+_UNITS = {"position": ("m", "displacement from equilibrium"), "velocity": ("m/s", "velocity")}
+_DIMENSIONS = ("trajectory", "time", "particle", "axis")
+
+
+class Layout(NamedTuple):
+    """Sizes of the units of work: a function of the plan alone, so that every run of it writes the same files."""
+
+    trajectories_per_block: int
+    saves_per_block: int
+
+    @classmethod
+    def of(cls, plan: Plan) -> Self:
+        """Blocks of 16 to 256 trajectories, about 16 of them; time blocks of at most 8 MiB an array."""
+        block = min(max(-(-plan.n_trajectories // 16), 16), 256, plan.n_trajectories)
+        saves = max(1, _CHUNK_BYTES // (8 * block * plan.scenario.n_particles))
+        return cls(block, min(saves, plan.n_saves))
+
+
+def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
+    """Everything but the trajectories."""
+    scenario = plan.scenario
+    n, axis = scenario.n_particles, scenario.axis
+    equations = scenario.langevin()
+    names = ("position",) if scenario.oscillators().overdamped else ("position", "velocity")
+    packages = ("stochbind", "numpy", "scipy", "numba", "zarr")
+    versions = {name: metadata.version(name) for name in packages} | {"python": platform.python_version()}
+    stability = equations.stability
+    group.attrs.update(
+        {
+            "title": scenario.name,
+            "stochbind": {
+                "schema": SCHEMA,
+                "plan": plan.to_dict(),
+                "fingerprint": plan.fingerprint,
+                "layout": layout._asdict(),
+                "versions": versions,
+            },
+        }
+    )
+
+    def unit(si: str) -> str:
+        return "" if scenario.reduced else si
+
+    def add(
+        where: zarr.Group,
+        name: str,
+        data: npt.NDArray[Any],
+        dimensions: tuple[str, ...],
+        units: str = "",
+        long_name: str = "",
+    ) -> None:
+        # Fill values that no data has, so that even constant chunks are written.
+        fill: Any = np.nan if data.dtype.kind == "f" else -1
+        array = where.create_array(
+            name, shape=data.shape, dtype=data.dtype, chunks=data.shape, compressors=Crc32cCodec(), fill_value=fill,
+            dimension_names=dimensions, attributes={"units": units, "long_name": long_name},
+        )  # fmt: skip
+        array[...] = data
+
+    add(group, "trajectory", np.arange(plan.n_trajectories), ("trajectory",), "", "index of the trajectory")
+    add(group, "time", plan.time, ("time",), unit("s"), "time since the initial state")
+    add(group, "particle", np.arange(n), ("particle",), "", "index of the particle")
+    for name in names:
+        si, meaning = _UNITS[name]
+        group.create_array(
+            name,
+            shape=(plan.n_trajectories, plan.n_saves, n, 1),
+            chunks=(layout.trajectories_per_block, layout.saves_per_block, n, 1),
+            dtype="float64",
+            compressors=(BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec()),
+            fill_value=np.nan,
+            dimension_names=_DIMENSIONS,
+            attributes={"units": unit(si), "long_name": f"{meaning} along {axis}", "axis_names": [axis]},
+        )
+    blocks = -(-plan.n_trajectories // layout.trajectories_per_block)
+    segments = -(-plan.n_saves // layout.saves_per_block)
+    engine = group.create_group("engine")
+    engine.create_array(
+        "checkpoint", shape=(segments, plan.n_trajectories, equations.dimension), dtype="float64", fill_value=np.nan,
+        chunks=(1, layout.trajectories_per_block, equations.dimension), compressors=Crc32cCodec(),
+        dimension_names=("time_block", "trajectory", "coordinate"),
+        attributes={"long_name": "scaled state at the end of each block of time"},
+    )  # fmt: skip
+    engine.create_array(
+        "ledger", shape=(blocks, segments, DIGEST_BYTES), chunks=(1, 1, DIGEST_BYTES), dtype="uint8", fill_value=0,
+        compressors=Crc32cCodec(), dimension_names=("trajectory_block", "time_block", "byte"),
+        attributes={"long_name": "BLAKE2b digest of each finished unit, zero until it is done"},
+    )  # fmt: skip
+    coefficients = group.create_group("coefficients")
+    for name, value in plan.coefficients().items():
+        labels = ("coordinate", "coordinate_from")[: value.ndim]
+        add(coefficients, name, np.asarray(value), labels, "", "in scaled units")
+    theory = group.create_group(
+        "theory",
+        attributes={
+            "stable": bool(stability.stable),
+            "growth_rate": stability.growth_rate,
+            "verdict": stability.sentence,
+            "coordinate": [list(c) for c in equations.coordinate],
+            "time_unit": equations.time_unit,
+        },
+    )
+    square = ("coordinate", "coordinate_from")
+    add(theory, "unit", equations.unit, ("coordinate",), "", "value of one scaled unit")
+    add(theory, "drift_matrix", equations.drift_matrix, square, "", "A, scaled")
+    add(theory, "noise_covariance", equations.noise_covariance, square, "", "B B^T, scaled")
+    if stability.stable:
+        steady = equations.stationary
+        add(theory, "stationary_mean", steady.mean, ("coordinate",), "", "exact, scaled")
+        add(theory, "stationary_covariance", steady.covariance, square, "", "exact, scaled")
