@@ -1,0 +1,136 @@
+"""The command line, on real stores; mistakes have tests of their own."""
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import stochbind as sb
+from stochbind.cli import app
+
+SCENARIO = str(Path(__file__).parent.parent / "scenarios" / "cold_to_hot_pair.toml")
+SMALL = ["--trajectories", "64", "--steps", "400", "--parallel", "serial"]
+
+
+def invoke(*arguments):
+    result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "deep" / "run.zarr"
+    invoke("run", SCENARIO, "-o", path, *SMALL)
+    return path
+
+
+def test_run_says_what_it_does_and_can_be_repeated(store):
+    result = invoke("run", SCENARIO, "-o", store, *SMALL)
+    assert "complete already" in result.stderr
+    assert "64 trajectories of 400 steps" in result.stderr
+    assert result.stdout == ""
+
+
+def test_run_over_a_real_dask_cluster(tmp_path, store):
+    """In a process of its own, as a user does; the same numbers as serially."""
+    path = tmp_path / "run.zarr"
+    command = [sys.executable, "-m", "stochbind.cli", "run", SCENARIO, "-o", path, *SMALL[:4], "--workers", "2"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    assert "complete, fingerprint" in done.stderr
+    np.testing.assert_array_equal(sb.open(path)["velocity"], sb.open(store)["velocity"])
+
+
+def test_dry_run_writes_nothing(tmp_path):
+    result = invoke("run", SCENARIO, "-o", tmp_path / "run.zarr", "--dry-run")
+    assert "MB" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_override_the_run_table(tmp_path):
+    path = tmp_path / "run.zarr"
+    options = ["--step", "0.25", "--save-every", "2", "--seed", "5", "--initial", "rest", "-q"]
+    result = invoke("run", SCENARIO, "-o", path, *SMALL, *options)
+    assert result.output == ""
+    plan = sb.Store.open(path).plan
+    assert (plan.step, plan.save_every, plan.seed, plan.initial) == (0.25, 2, 5, "rest")
+    assert (plan.n_trajectories, plan.n_steps) == (64, 400)
+
+
+def test_step_with_a_unit(tmp_path):
+    name = Path(SCENARIO).with_name("unidirectional_pair.toml")
+    result = invoke("run", name, "-o", tmp_path / "x", "--step", "1500 ns", "--dry-run")
+    assert "steps of 1.5e-06 s" in result.stderr
+
+
+def test_info_of_a_scenario_and_of_a_store(store):
+    text = invoke("info", SCENARIO).stdout
+    assert "damping_rate" in text
+    assert "stable: the mode at" in text
+    report = json.loads(invoke("info", SCENARIO, "--json").stdout)
+    assert report["derived"]["coupling"]["value"] == [[0.0, 0.5], [0.2, 0.0]]
+    assert report["stability"]["stable"] is True
+    of_store = json.loads(invoke("info", store, "--json").stdout)["store"]
+    assert of_store["complete"] is True
+    assert of_store["n_steps"] == 400
+    in_si = json.loads(invoke("info", "unidirectional_pair", "--json").stdout)["derived"]
+    assert in_si["trap_frequency"]["unit"] == "Hz"
+    assert in_si["trap_frequency"]["value"][1] == pytest.approx(55.47e3, rel=1e-4)
+
+
+def test_validate_prints_and_decides(store):
+    text = invoke("validate", store).stdout
+    assert "All agree" in text
+    assert "heat current" in text
+    report = json.loads(invoke("validate", store, "--json").stdout)
+    assert report["agrees"] is True
+    assert {"quantity", "where", "value", "stderr", "exact", "z", "unit", "steady"} == set(report["rows"][0])
+
+
+def test_validate_fails_on_disagreement(store, monkeypatch):
+    from stochbind.analysis import validation
+
+    monkeypatch.setattr(validation, "LARGEST_Z", 1e-6)
+    result = CliRunner().invoke(app, ["validate", str(store)])
+    assert result.exit_code == 3
+    assert "DISAGREEMENT" in result.output
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_plot(store, tmp_path, suffix):
+    invoke("plot", store, "-o", tmp_path / f"figure{suffix}")
+    assert (tmp_path / f"figure{suffix}").stat().st_size > 10_000
+
+
+def test_scenarios():
+    listing = invoke("scenarios").stdout
+    assert {"cold_to_hot_pair", "reciprocal_pair", "unidirectional_pair"} <= {
+        x.split(":")[0] for x in listing.splitlines()
+    }
+    text = invoke("scenarios", "cold_to_hot_pair").stdout
+    assert tomllib.loads(text)["kind"] == "oscillators"
+    assert json.loads(invoke("scenarios", "--schema").stdout)["title"] == "stochbind scenario"
+
+
+def test_help_is_light():
+    """Help loads nothing heavy, so that it is there at once."""
+    code = (
+        "import sys\n"
+        "from stochbind.cli import app\n"
+        "from typer.testing import CliRunner\n"
+        "assert 'validate' in CliRunner().invoke(app, ['--help']).output\n"
+        "heavy = {'numpy', 'scipy', 'numba', 'dask', 'zarr', 'xarray', 'pint', 'matplotlib', 'distributed'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_command_has_help_with_an_example():
+    for command in ("run", "info", "validate", "plot", "scenarios"):
+        assert f"stochbind {command}" in " ".join(invoke(command, "--help").stdout.split())
