@@ -28,7 +28,7 @@ def array(
     try:
         result = np.array(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise error(f"`{name}` must be an array of numbers, but is {_short(value)}.") from None
+        raise error(f"`{name}` must be an array of numbers, but is {short(value)}.") from None
     letters: dict[str, int] = {}
     fits = result.ndim == len(shape) and all(
         length == (letters.setdefault(want, length) if isinstance(want, str) else want)
@@ -63,10 +63,11 @@ def positive(
 def integer(name: str, value: Any, *, minimum: int, maximum: int = 2**63 - 1, error: type[StochbindError]) -> int:
     """Return `value` if it is an integer in the given range."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise error(f"`{name}` must be a whole number, but is {_short(value)}.")
-    if not minimum <= value <= maximum:
-        upper = f" and at most {maximum}" if maximum < 2**63 - 1 else ""
-        raise error(f"`{name}` must be at least {minimum}{upper}, but is {value}.")
+        raise error(f"`{name}` must be a whole number, but is {short(value)}.")
+    if value < minimum:
+        raise error(f"`{name}` must be at least {minimum}, but is {short(value)}.")
+    if value > maximum:
+        raise error(f"`{name}` must be at most {maximum}, but is {short(value)}.")
     return int(value)
 
 
@@ -75,6 +76,8 @@ def positive_semidefinite(name: str, value: npt.NDArray[Any], hint: str = "") ->
 
     The matrix is first scaled to unit diagonal, so that particles of very different size are judged alike.
     """
+    if np.iscomplexobj(value) and not value.imag.any():
+        value = value.real
     diagonal = np.real(np.diagonal(value))
     if not np.allclose(value, value.conj().T, rtol=1e-10, atol=1e-14 * np.abs(value).max(initial=0.0)):
         j, k = np.unravel_index(np.argmax(np.abs(value - value.conj().T)), value.shape)
@@ -83,6 +86,16 @@ def positive_semidefinite(name: str, value: npt.NDArray[Any], hint: str = "") ->
             f"[{j}, {k}] is {value[j, k]:.6g} and [{k}, {j}] is {value[k, j]:.6g}.{hint}",
             float("nan"),
         )
+    for row in map(int, np.flatnonzero(diagonal <= 0)):
+        # Nothing to scale by here: a variance of zero allows no covariance, and none is negative.
+        column = row if diagonal[row] < 0 else int(np.argmax(np.abs(value[row])))
+        if value[row, column] != 0:
+            beside = f" and element [{row}, {column}] is {value[row, column]:.6g}" if row != column else ""
+            raise NoiseError(
+                f"`{name}` must be positive semidefinite, but its diagonal element [{row}, {row}] is "
+                f"{diagonal[row]:.6g}{beside}.{hint}",
+                float("nan"),
+            )
     scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     scaled = value / scale[:, None] / scale[None, :]
     eigenvalue = np.linalg.eigvalsh(scaled)
@@ -94,6 +107,10 @@ def positive_semidefinite(name: str, value: npt.NDArray[Any], hint: str = "") ->
         )
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
+def short(value: Any) -> str:
+    """`value` as a message shows it: on one line, in at most 60 characters."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        return "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."

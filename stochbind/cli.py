@@ -355,7 +355,7 @@ def _validation(path: Path) -> tuple[Validation, Scenario]:
 
     store = Store.open(path)
     store.require_complete()
-    return compare(open_dataset(path), store.plan.scenario, initial=store.plan.initial), store.plan.scenario
+    return compare(open_dataset(path)), store.plan.scenario
 
 
 def _print_validation(path: Path, result: Validation) -> None:

@@ -16,7 +16,7 @@ from stochbind.analysis.statistics import Estimate, Record, exact_record, record
 from stochbind.checks import FloatArray
 from stochbind.errors import TooFewSamplesError
 from stochbind.oscillators import Oscillators
-from stochbind.scenario import Scenario
+from stochbind.scenario import Scenario, parse
 
 #: A quantity farther than this from its exact value, in standard errors, is a disagreement.
 LARGEST_Z = 5.0
@@ -96,7 +96,7 @@ def settled(equations_rate: float, interval: float, n_saves: int) -> int:
     return min(math.ceil(_SETTLING / -equations_rate / interval), n_saves // 2)
 
 
-def validate(dataset: xr.Dataset, scenario: Scenario, *, initial: str = "thermal") -> Validation:
+def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: str | None = None) -> Validation:
     """Compare a run with the exact theory.
 
     The exact value is the mean over the very states that are averaged, from the initial state of the run on; so the
@@ -106,10 +106,10 @@ def validate(dataset: xr.Dataset, scenario: Scenario, *, initial: str = "thermal
     ----------
     dataset : xarray.Dataset
         A finished run, as `stochbind.open` gives it.
-    scenario : Scenario
-        What was simulated.
-    initial : str
-        Initial state of the run.
+    scenario : Scenario, optional
+        The theory to compare with; by default the scenario of the run, which the dataset holds.
+    initial : str, optional
+        Initial state; by default that of the run.
 
     Returns
     -------
@@ -123,6 +123,8 @@ def validate(dataset: xr.Dataset, scenario: Scenario, *, initial: str = "thermal
     TooFewSamplesError
         If there are fewer than two trajectories or two states.
     """
+    scenario = parse(dataset.attrs["scenario"]) if scenario is None else scenario
+    initial = dataset.attrs["initial"] if initial is None else initial
     array = scenario.oscillators()
     equations = array.langevin()
     stability = equations.stability

@@ -24,7 +24,7 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     xarray.Dataset
         `position` [m] and, unless overdamped, `velocity` [m/s], with dims (trajectory, time, particle, axis), backed by
         Dask. What is not computed yet reads as NaN; the attributes `units_done` and `units_total` say how far the run
-        is, `scenario` holds its scenario file, and `fingerprint` its identity.
+        is, `scenario` holds its scenario file, `initial` its initial state, and `fingerprint` its identity.
 
     Raises
     ------
@@ -48,6 +48,7 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     dataset.attrs = {
         "title": store.plan.scenario.name,
         "scenario": store.plan.scenario.to_toml(),
+        "initial": store.plan.initial,
         "fingerprint": store.plan.fingerprint,
         "units_done": int(done.sum()),
         "units_total": int(done.size),

@@ -1,7 +1,7 @@
 """The laboratory: N particles, light, gas and baths, in SI, with the source of the numbers."""
 
 from stochbind.scenario.base import Derived, RunSettings, Scenario
-from stochbind.scenario.files import json_schema, read, scenario_from_dict
+from stochbind.scenario.files import json_schema, parse, read, scenario_from_dict
 from stochbind.scenario.oscillators import Oscillator, OscillatorScenario
 from stochbind.scenario.tweezers import Gas, Light, Sphere, TweezerScenario
 
@@ -16,6 +16,7 @@ __all__ = [
     "Sphere",
     "TweezerScenario",
     "json_schema",
+    "parse",
     "read",
     "scenario_from_dict",
 ]

@@ -30,14 +30,29 @@ def read(path: str | Path) -> Scenario:
         if path.stat().st_size > LARGEST_FILE:
             raise ScenarioError(f"{path}: is larger than {LARGEST_FILE} bytes, too large for a scenario file.")
         text = path.read_bytes().decode("utf-8")
-        data = tomllib.loads(text)
     except FileNotFoundError:
         raise ScenarioError(f"{path}: there is no such file{_near(path)}.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        # tomllib.TOMLDecodeError and UnicodeDecodeError are ValueErrors; the path may hold a null byte.
-        reason = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ScenarioError(f"{path}: cannot be read as TOML: {reason}.") from None
-    return _validate(data, str(path), text, in_file=True)
+    except (OSError, ValueError) as error:  # a UnicodeDecodeError is a ValueError; the path may hold a null byte
+        raise ScenarioError(f"{path}: cannot be read as TOML: {error}.") from None
+    return parse(text, str(path))
+
+
+def parse(text: str, origin: str = "scenario") -> Scenario:
+    """The scenario that the text of a file describes; see `Scenario.from_toml`.
+
+    Parameters
+    ----------
+    text : str
+        TOML.
+    origin : str
+        Where the text comes from, for messages.
+    """
+    try:
+        data = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ScenarioError(f"{origin}: cannot be read as TOML: {reason}.") from None
+    return _validate(data, origin, text, in_file=True)
 
 
 def scenario_from_dict(data: dict[str, Any], origin: str = "scenario") -> Scenario:
