@@ -265,7 +265,7 @@ class Langevin:
         r"""Exact steady state: :math:`A\Sigma + \Sigma A^T + B B^T = 0` and :math:`A \mu + c = 0`.
 
         The Lyapunov equation is solved by SciPy and refined with residuals in extended precision: at Q = 1e9 the
-        plain solution is right to 1e-7 only.
+        plain solution is right to 1e-7 only. Theory page, eq. (11).
 
         Raises
         ------

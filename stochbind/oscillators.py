@@ -3,6 +3,7 @@ r"""Coupled oscillators: the harmonic array that every linear scenario reduces t
 :math:`m_j \ddot q_j = -u_j q_j + \sum_k C_{jk} q_k - m_j\gamma_j \dot q_j + \xi_j`, where :math:`C_{jk}` is the effect
 on j of k and the noise forces have the covariance
 :math:`\langle \xi_j \xi_k \rangle = 2 (m_j\gamma_j k_B T_j \delta_{jk} + \mathrm{Re} D_{jk})\,\delta(t - t')`.
+Theory page, eq. (10).
 """
 
 from __future__ import annotations

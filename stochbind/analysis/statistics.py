@@ -88,7 +88,7 @@ class Record:
         Parameters
         ----------
         function : callable
-            From second moments, shape (..., d, d), to a result of shape (..., *shape).
+            From second moments, shape (..., d, d), to a result of shape ``(..., *shape)``.
         of : (n_groups, d, d) float, optional
             Moments to take instead of `second`.
 

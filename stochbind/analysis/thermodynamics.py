@@ -118,6 +118,7 @@ def light_power(array: Oscillators, second: FloatArray) -> FloatArray:
     r"""Net power of the non-reciprocal part of the coupling, summed over all particles [W]; shape (...).
 
     The work that the light does on the array: the reciprocal part has a potential and does none in the long run.
+    Theory page, eq. (18).
     """
     position, cross, _ = _blocks(array, second)
     antireciprocal = 0.5 * (array.coupling - array.coupling.T)
@@ -135,6 +136,8 @@ def first_law(
     array: Oscillators, second: FloatArray, first_state: FloatArray, last_state: FloatArray, duration: float
 ) -> FloatArray:
     """Energy gained by each particle per time, minus all heat and work it received [W]; zero in a steady state.
+
+    Theory page, eq. (17).
 
     Parameters
     ----------

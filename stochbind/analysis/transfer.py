@@ -5,10 +5,11 @@ For each pair the *strong* direction is the one with the larger coupling. Two me
 
 - energy: r is the ratio of the powers that the pair deliver to each other. In a steady state
   :math:`\langle q_j v_k \rangle = -\langle q_k v_j \rangle`, so r is exactly minus the ratio of the couplings, whatever
-  the baths; it is a test of stationarity, and undefined where no energy flows.
+  the baths; it is a test of stationarity, and undefined where no energy flows. Theory page, eq. (22).
 - response: r is the ratio of the susceptibilities at the resonance of the strong receiver (at zero frequency if
   overdamped). It is a property of the equations alone. From a record it is found by regression of each state on the one
   before, which holds for linear systems in or out of equilibrium, where the fluctuation-dissipation theorem does not.
+  Theory page, eqs. (23) and (24).
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ from stochbind.checks import ComplexArray, FloatArray
 def peak_field(power: FloatArray, waist: float) -> FloatArray:
     r"""Field amplitude at the focus, :math:`|E|^2 = 4P/(\pi w^2 \varepsilon_0 c)`.
 
+    Theory page, eq. (2).
+
     Parameters
     ----------
     power : (N,) float
