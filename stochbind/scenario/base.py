@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import abc
-import difflib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
+import numpy as np
 import numpy.typing as npt
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stochbind.errors import ScenarioError
 from stochbind.langevin import Langevin
 from stochbind.oscillators import Oscillators
 from stochbind.quantities import quantity
+from stochbind.scenario import faults
 
 Text = Annotated[str, Field(max_length=2000)]
 
@@ -42,7 +42,8 @@ class _RaisesScenarioError(ModelMetaclass):
         try:
             return super().__call__(*args, **kwargs)
         except ValidationError as error:
-            raise ScenarioError("\n".join(f"{cls.__name__}: {line}" for line in sentences(error))) from None
+            lines = faults.sentences(error, {"": cls})  # type: ignore[dict-item]
+            raise ScenarioError("\n".join(f"{cls.__name__}: {line}" for line in lines)) from None
 
 
 class Part(BaseModel, metaclass=_RaisesScenarioError):
@@ -84,6 +85,21 @@ class Scenario(Part, abc.ABC):
     source: Text = ""
     description: Text = ""
     run: RunSettings = RunSettings()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        try:
+            with np.errstate(over="raise", divide="raise", invalid="raise"):
+                self._check_physics()
+        except (ArithmeticError, np.linalg.LinAlgError):
+            raise ValueError(
+                "holds a number that is too large or too small to compute with; check the units and exponents"
+            ) from None
+        return self
+
+    @abc.abstractmethod
+    def _check_physics(self) -> None:
+        """Raise `ValueError` if the numbers, each possible alone, do not go together."""
 
     @abc.abstractmethod
     def oscillators(self) -> Oscillators:
@@ -152,73 +168,3 @@ class Scenario(Part, abc.ABC):
         from stochbind.scenario import files
 
         return files.read(path)
-
-
-def sentences(error: ValidationError, text: str = "") -> list[str]:
-    """All faults of a validation, one sentence each, with their line in the file where `text` is given."""
-    result = []
-    for fault in error.errors(include_url=False)[:20]:
-        path = [part for part in fault["loc"] if part not in ("tweezers", "oscillators")]
-        name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-        line = _line(text, path)
-        where = (f"line {line}: " if line else "") + (f"{name}: " if name else "")
-        result.append(f"{where}{_sentence(fault, path)}.")
-    return result
-
-
-def _sentence(fault: Any, path: list[Any]) -> str:
-    value = repr(fault["input"])
-    value = value if len(value) <= 60 else value[:57] + "..."
-    match fault["type"]:
-        case "extra_forbidden":
-            close = difflib.get_close_matches(str(path[-1]), _field_names(), n=1)
-            return "is not a known field" + (f"; did you mean `{close[0]}`" if close else "")
-        case "missing":
-            return "is missing"
-        case "union_tag_not_found":
-            return 'the file must say `kind = "tweezers"` or `kind = "oscillators"`'
-        case "union_tag_invalid":
-            return f'`kind` must be "tweezers" or "oscillators", but is {fault["input"].get("kind")!r}'
-        case "value_error":
-            return str(fault["ctx"]["error"]).rstrip(".")
-        case _:
-            message = fault["msg"][0].lower() + fault["msg"][1:]
-            return f"{message.replace('input should be', 'must be').replace('input should', 'must')}, but is {value}"
-
-
-def _field_names() -> list[str]:
-    names: set[str] = set()
-    parts = [Part]
-    while parts:
-        part = parts.pop()
-        names.update(part.model_fields)
-        parts.extend(part.__subclasses__())
-    return sorted(names)
-
-
-def _line(text: str, path: list[Any]) -> int | None:
-    """Line of a key in a TOML text, for the plain layout of one key a line; tomllib gives none."""
-    keys = [part for part in path if isinstance(part, str)]
-    if not text or not keys:
-        return None
-    table: list[Any] = []
-    count: dict[str, int] = {}
-    best = None
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        if header := re.fullmatch(r"\[\[\s*([\w.-]+)\s*\]\]\s*(#.*)?", stripped):
-            name = header[1]
-            count[name] = count.get(name, -1) + 1
-            table = [*name.split("."), count[name]]
-        elif header := re.fullmatch(r"\[\s*([\w.-]+)\s*\]\s*(#.*)?", stripped):
-            table = header[1].split(".")
-        elif key := re.match(r"""["']?([\w-]+)["']?\s*=""", stripped):
-            here = [*table, key[1]]
-            if path[: len(here)] == here:
-                return number
-            continue
-        else:
-            continue
-        if path[: len(table)] == table:
-            best = number
-    return best

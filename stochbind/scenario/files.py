@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from stochbind.checks import short
 from stochbind.errors import ScenarioError
-from stochbind.scenario.base import Scenario, sentences
+from stochbind.scenario import faults
+from stochbind.scenario.base import Scenario
 from stochbind.scenario.oscillators import OscillatorScenario
 from stochbind.scenario.tweezers import TweezerScenario
 
@@ -18,22 +21,34 @@ from stochbind.scenario.tweezers import TweezerScenario
 LARGEST_FILE = 1_000_000
 DEEPEST_NESTING = 20
 
+_KINDS: dict[str, type[BaseModel]] = {"tweezers": TweezerScenario, "oscillators": OscillatorScenario}
 _ADAPTER: TypeAdapter[Scenario] = TypeAdapter(
     Annotated[TweezerScenario | OscillatorScenario, Field(discriminator="kind")]
 )
+# A dotted key deeper than allowed: the time and memory that tomllib takes for one grow with the square of its length.
+_KEY = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_DEEP_KEY = re.compile(rf"(?<![\w-]){_KEY}(?:[ \t]*+\.[ \t]*+{_KEY}){{{DEEPEST_NESTING}}}", re.ASCII)
 
 
 def read(path: str | Path) -> Scenario:
     """Read a scenario file; see `Scenario.from_toml`."""
     path = Path(path)
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ScenarioError(f"{path}: is larger than {LARGEST_FILE} bytes, too large for a scenario file.")
-        text = path.read_bytes().decode("utf-8")
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
         raise ScenarioError(f"{path}: there is no such file{_near(path)}.") from None
-    except (OSError, ValueError) as error:  # a UnicodeDecodeError is a ValueError; the path may hold a null byte
-        raise ScenarioError(f"{path}: cannot be read as TOML: {error}.") from None
+    except IsADirectoryError:
+        raise ScenarioError(f"{path}: is a directory; give a scenario file.") from None
+    except (OSError, ValueError) as error:  # the path may hold a null byte
+        raise ScenarioError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    if len(content) > LARGEST_FILE:
+        raise ScenarioError(f"{path}: is larger than {LARGEST_FILE} bytes, too large for a scenario file.")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ScenarioError(f"{path}: line {line}: is not text in UTF-8; save the file as UTF-8.") from None
     return parse(text, str(path))
 
 
@@ -47,11 +62,16 @@ def parse(text: str, origin: str = "scenario") -> Scenario:
     origin : str
         Where the text comes from, for messages.
     """
+    if _DEEP_KEY.search(text):
+        raise ScenarioError(f"{origin}: is nested more than {DEEPEST_NESTING} deep.")
     try:
         data = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ScenarioError(f"{origin}: cannot be read as TOML: {reason}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError(f"{origin}: {_toml_sentence(str(error), text)}.") from None
+    except RecursionError:
+        raise ScenarioError(f"{origin}: is nested more than {DEEPEST_NESTING} deep.") from None
+    except ValueError:  # Python reads no integer of more than 4300 digits
+        raise ScenarioError(f"{origin}: holds a number of too many digits.") from None
     return _validate(data, origin, text, in_file=True)
 
 
@@ -89,13 +109,12 @@ def json_schema() -> dict[str, Any]:
 def _validate(data: Any, origin: str, text: str, *, in_file: bool) -> Scenario:
     if _depth(data) > DEEPEST_NESTING:
         raise ScenarioError(f"{origin}: is nested more than {DEEPEST_NESTING} deep.")
-    context = {"file": in_file, "reduced": isinstance(data, dict) and data.get("units") == "reduced"}
+    reduced = isinstance(data, dict) and data.get("kind") == "oscillators" and data.get("units") == "reduced"
+    context = {"file": in_file, "reduced": reduced}
     try:
         return _ADAPTER.validate_python(data, context=context)
     except ValidationError as error:
-        lines = sentences(error, text)
-    except (OverflowError, RecursionError, FloatingPointError) as error:
-        lines = [f"holds numbers that cannot be computed with: {error}."]
+        lines = faults.sentences(error, _KINDS, text)
     raise ScenarioError("\n".join(f"{origin}: {line}" for line in lines))
 
 
@@ -111,6 +130,27 @@ def _depth(data: Any) -> int:
             for child in (item.values() if isinstance(item, dict) else item)
         ]
     return depth
+
+
+def _toml_sentence(message: str, text: str) -> str:
+    """What tomllib says, with the line first and the usual slip named."""
+    place = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", message, re.DOTALL)
+    if place is None:
+        return f"cannot be read as TOML: {message}"
+    line = text.split("\n")[int(place[2]) - 1].strip()
+    if re.search("[“”„‘’]", line):
+        fix = "use straight quotes"
+    elif re.search(r"=\s*[+-]?\d+,\d", line):
+        fix = "write a decimal point, not a comma"
+    elif re.search(r"=\s*[+-]?[\d.]+(e[+-]?\d+)?\s*[^\W\d]", line, re.IGNORECASE):
+        fix = "put quotes around a number with its unit"
+    elif place[1].startswith("Cannot overwrite") and line.startswith("["):
+        fix = "this table is there already; tables of particles have double brackets, [[particle]]"
+    elif place[1].startswith(("Cannot overwrite", "Cannot declare")):
+        fix = "this key is there already"
+    else:
+        fix = f"{place[1][0].lower()}{place[1][1:]} at column {place[3]}"
+    return f"line {place[2]}: cannot be read as TOML: {short(line)}; {fix}"
 
 
 def _near(path: Path) -> str:

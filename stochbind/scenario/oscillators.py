@@ -55,8 +55,7 @@ class OscillatorScenario(Scenario):
     coupling: Annotated[tuple[tuple[float, ...], ...], *quantity_matrix("stiffness")] | None = None
     momentum_diffusion: Annotated[tuple[tuple[float, ...], ...], *quantity_matrix("momentum diffusion")] | None = None
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check_physics(self) -> None:
         for j, particle in enumerate(self.particle):
             if self.dynamics == "underdamped" and particle.mass is None:
                 raise ValueError(f'particle[{j}] needs `mass`, or set dynamics = "overdamped"')
@@ -72,7 +71,6 @@ class OscillatorScenario(Scenario):
             self._oscillators.langevin()
         except (ScenarioError, NoiseError) as error:
             raise ValueError(str(error).replace("`diffusion`", "`momentum_diffusion`")) from None
-        return self
 
     @property
     def n_particles(self) -> int:

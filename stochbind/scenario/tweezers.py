@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from scipy import constants
 
 from stochbind.checks import ComplexArray, FloatArray
-from stochbind.errors import NoiseError, ScenarioError
+from stochbind.errors import NoiseError
 from stochbind.optics import beams, binding, gas, particles
 from stochbind.oscillators import Oscillators
 from stochbind.quantities import quantity
@@ -53,8 +53,8 @@ class Sphere(Part):
 
     radius: Annotated[float, *quantity("length", "positive")]
     density: Annotated[float, *quantity("density", "positive")]
-    refractive_index: Annotated[float, Field(gt=1.0, allow_inf_nan=False)] | None = None
-    permittivity: Annotated[float, Field(gt=1.0, allow_inf_nan=False)] | None = None
+    refractive_index: Annotated[float, Field(strict=True, gt=1.0, allow_inf_nan=False)] | None = None
+    permittivity: Annotated[float, Field(strict=True, gt=1.0, allow_inf_nan=False)] | None = None
     position: tuple[Annotated[float, *quantity("length")], Annotated[float, *quantity("length")]]
     power: Annotated[float, *quantity("power", "positive")] | None = None
     peak_field: Annotated[float, *quantity("electric field", "positive")] | None = None
@@ -81,8 +81,7 @@ class TweezerScenario(Scenario):
     gas: Gas
     particle: Annotated[tuple[Sphere, ...], Field(min_length=1, max_length=10_000)]
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check_physics(self) -> None:
         if self.light.waist < self.light.wavelength / math.pi:
             raise ValueError(
                 f"light.waist must be at least wavelength/pi = {self.light.wavelength / math.pi:.6g} m for a Gaussian "
@@ -101,9 +100,6 @@ class TweezerScenario(Scenario):
         except NoiseError as error:
             hint = ' The far-field form can do this; set light.binding = "exact".'
             raise ValueError(str(error) + (hint if self.light.binding == "far_field" else "")) from None
-        except ScenarioError as error:
-            raise ValueError(str(error)) from None
-        return self
 
     def _check_viscosity(self) -> None:
         if self.gas.viscosity is None and self.gas.molar_mass != gas.AIR_MOLAR_MASS and self.gas.pressure > 0:
