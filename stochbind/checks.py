@@ -6,6 +6,8 @@ Each function returns its argument as a read-only float array, or raises the err
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -105,6 +107,18 @@ def positive_semidefinite(name: str, value: npt.NDArray[Any], hint: str = "") ->
             f"{eigenvalue[0]:.6g} (largest {eigenvalue[-1]:.6g}).{hint}",
             float(eigenvalue[0]),
         )
+
+
+@contextlib.contextmanager
+def in_range(error: type[Exception] = ScenarioError) -> Iterator[None]:
+    """Raise `error` where a computation leaves the range of floating-point numbers."""
+    try:
+        with np.errstate(over="raise", divide="raise", invalid="raise"):
+            yield
+    except (ArithmeticError, np.linalg.LinAlgError):
+        raise error(
+            "These numbers hold one that is too large or too small to compute with; check the units and exponents."
+        ) from None
 
 
 def short(value: Any) -> str:

@@ -92,9 +92,10 @@ class Plan:
             )
         if self.solver not in SOLVERS:
             raise PlanError(f"`solver` must be one of {', '.join(SOLVERS)}, but is {self.solver!r}.")
-        self.scenario.oscillators().initial_moments(self.initial)
-        if not self.scenario.langevin().stability.stable:
-            self.scenario.langevin().propagator(self.step * self.n_steps)
+        with checks.in_range(PlanError):
+            self.scenario.oscillators().initial_moments(self.initial)
+            if not self.scenario.langevin().stability.stable:
+                self.scenario.langevin().propagator(self.step * self.n_steps)
 
     @classmethod
     def from_scenario(cls, scenario: Scenario, **override: Any) -> Self:
@@ -153,10 +154,11 @@ class Plan:
     def coefficients(self) -> dict[str, FloatArray]:
         """All arrays that a worker needs: those of the solver, the initial state and the units."""
         equations = self.scenario.langevin()
-        result = dict(self.solver_instance().coefficients(equations, self.step))
-        initial = self.scenario.oscillators().initial_moments(self.initial)
-        result["initial_mean"] = initial.mean
-        result["initial_root"] = covariance_root(initial.covariance)
+        with checks.in_range(PlanError):
+            result = dict(self.solver_instance().coefficients(equations, self.step))
+            initial = self.scenario.oscillators().initial_moments(self.initial)
+            result["initial_mean"] = initial.mean
+            result["initial_root"] = covariance_root(initial.covariance)
         result["unit"] = equations.unit
         return result
 
@@ -221,9 +223,10 @@ class Plan:
         decays = -stability.growth_rate * self.duration
         if decays >= 5.0:
             return None
+        steps = 5.0 / -stability.growth_rate / self.step
         return (
             f"The record lasts {decays:.2g} decay times of the slowest mode, too short to reach the steady state "
-            f"(about {math.ceil(5.0 / -stability.growth_rate / self.step)} steps would do)."
+            f"(about {f'{steps:.3g}' if steps > 1e9 else math.ceil(steps)} steps would do)."
         )
 
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-import numpy as np
 import numpy.typing as npt
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from stochbind import checks
 from stochbind.errors import ScenarioError
 from stochbind.langevin import Langevin
 from stochbind.oscillators import Oscillators
@@ -88,13 +88,8 @@ class Scenario(Part, abc.ABC):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        try:
-            with np.errstate(over="raise", divide="raise", invalid="raise"):
-                self._check_physics()
-        except (ArithmeticError, np.linalg.LinAlgError):
-            raise ValueError(
-                "holds a number that is too large or too small to compute with; check the units and exponents"
-            ) from None
+        with checks.in_range(ValueError):
+            self._check_physics()
         return self
 
     @abc.abstractmethod

@@ -130,6 +130,6 @@ class OscillatorScenario(Scenario):
         damping = array.friction / array.mass
         result["angular_frequency"] = Derived(omega, unit("rad/s"), "of each particle, the others held fixed")
         result["damping_rate"] = Derived(damping, unit("1/s"), "decay rate of the energy")
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             result["quality_factor"] = Derived(omega / damping, "", "angular frequency over damping rate")
         return result

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy import constants
 
+from stochbind import checks
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import NoiseError
 from stochbind.optics import beams, binding, gas, particles
@@ -250,6 +251,7 @@ class TweezerScenario(Scenario):
         """Displacement of the mechanical equilibrium from the foci, by the constant forces [m], shape (N,)."""
         return np.linalg.solve(self._oscillators.force_matrix, self.binding.force).astype(np.float64)
 
+    @checks.in_range()
     def derived(self) -> dict[str, Derived]:
         """All quantities computed from the numbers of the file, in SI."""
         array, light = self._oscillators, self.binding
