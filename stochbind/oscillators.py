@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import constants
@@ -127,7 +128,7 @@ class Oscillators:
         return np.diag(self.stiffness) - self.coupling
 
     def langevin(self) -> Langevin:
-        """The equations of motion, in scaled units.
+        """The equations of motion, in scaled units; made once.
 
         Positions first, then velocities. Time is scaled by the fastest rate, energy by the largest bath energy
         (recoil included), so that thermal coordinates are of order one.
@@ -137,6 +138,10 @@ class Oscillators:
         Langevin
             With 2N coordinates, or N if overdamped.
         """
+        return self._langevin
+
+    @cached_property
+    def _langevin(self) -> Langevin:
         n = self.n_particles
         friction, force, noise = self.friction, self.force_matrix, self.force_noise
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -173,11 +173,21 @@ def test_susceptibility_is_the_inverse_of_the_dynamic_matrix():
     over = systems.overdamped_pair()
     dynamic = np.diag(over.stiffness - 1j * over.friction * 0.7) - over.coupling
     np.testing.assert_allclose(transfer.susceptibility(over, over.langevin(), 0.7), np.linalg.inv(dynamic), rtol=1e-12)
-    pair = transfer.directions(array)[0]
+    chi = transfer.resonant_susceptibility(array, array.langevin())
+    pair = transfer.pairs(np.abs(chi) * (1 - np.eye(2)))[0]
     assert pair == transfer.Direction(receiver=0, sender=1)
-    assert transfer.exact_response_transfer(array, array.langevin(), pair)[0] == pytest.approx(0.4, rel=1e-12)
-    assert transfer.directions(systems.underdamped_pair(c=(0.1, -0.3)))[0] == (1, 0)
-    assert transfer.directions(systems.underdamped_pair(c=(0.0, 0.0))) == []
+    assert transfer.exact_response_transfer(chi, pair) == pytest.approx((0.4, 0.6 / 1.4), rel=1e-12)
+    square = 0.5 * (1.3 / 1.2 + 0.8 / 0.6)
+    np.testing.assert_allclose(
+        chi, np.where(np.eye(2), chi, transfer.susceptibility(array, array.langevin(), square**0.5))
+    )
+
+
+def test_strong_directions():
+    assert transfer.pairs(np.array([[0.0, 0.1], [0.3, 0.0]])) == [(1, 0)]
+    assert transfer.pairs(np.array([[0.0, 0.3], [0.3, 0.0]])) == [(0, 1)]
+    assert transfer.pairs(np.zeros((2, 2))) == []
+    assert len(transfer.pairs(np.ones((5, 5)))) == 10
 
 
 def test_chain_becomes_unstable_where_published():

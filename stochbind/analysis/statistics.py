@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from scipy import special
 
 from stochbind.checks import FloatArray
 from stochbind.errors import IncompleteError, TooFewSamplesError
@@ -36,12 +37,19 @@ class Estimate:
     n_eff: float
 
     def z(self, truth: FloatArray | float) -> FloatArray:
-        """Distance from the truth in standard errors, of at least 1e-9 of the value: round-off is no disagreement."""
+        """Distance from the truth in standard errors, as a normal deviate.
+
+        With few samples the standard error itself is uncertain, and large distances are less surprising: Student's t
+        with ``n_eff - 1`` degrees of freedom is mapped to the normal deviate of the same probability. Standard errors
+        count as at least 1e-9 of the value: round-off is no disagreement.
+        """
         truth = np.asarray(truth, dtype=np.float64)
         round_off = 1e-9 * np.maximum(np.abs(self.value), np.abs(truth))
         difference = self.value - truth
         with np.errstate(divide="ignore", invalid="ignore"):
-            result: FloatArray = np.where(difference == 0.0, 0.0, difference / np.maximum(self.stderr, round_off))
+            t = np.where(difference == 0.0, 0.0, difference / np.maximum(self.stderr, round_off))
+        deviate = -special.ndtri(special.stdtr(self.n_eff - 1.0, -np.abs(t)))
+        result: FloatArray = np.sign(t) * np.where(np.isfinite(deviate), np.minimum(deviate, np.abs(t)), np.abs(t))
         return result
 
 

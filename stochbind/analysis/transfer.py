@@ -1,12 +1,12 @@
 r"""Directional transfer: which way energy and signals go between two particles.
 
-For each pair the *strong* direction is the one with the larger coupling. Two measures, each as a ratio
+For each pair the *strong* direction is the one with the larger effect. Two measures, each as a ratio
 :math:`r = ` weak/strong and as an asymmetry :math:`(1 - |r|)/(1 + |r|)`: 0 is reciprocal, 1 is one-way.
 
 - energy: r is the ratio of the powers that the pair deliver to each other. In a steady state
   :math:`\langle q_j v_k \rangle = -\langle q_k v_j \rangle`, so r is exactly minus the ratio of the couplings, whatever
   the baths; it is a test of stationarity, and undefined where no energy flows. Theory page, eq. (22).
-- response: r is the ratio of the susceptibilities at the resonance of the strong receiver (at zero frequency if
+- response: r is the modulus of the ratio of the susceptibilities at the resonance of the pair (at zero frequency if
   overdamped). It is a property of the equations alone. From a record it is found by regression of each state on the one
   before, which holds for linear systems in or out of equilibrium, where the fluctuation-dissipation theorem does not.
   Theory page, eqs. (23) and (24).
@@ -14,6 +14,7 @@ For each pair the *strong* direction is the one with the larger coupling. Two me
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,10 @@ from stochbind.errors import TooFewSamplesError
 from stochbind.langevin import Langevin
 from stochbind.oscillators import Oscillators
 
+#: Groups of the jackknife.
 _GROUPS = 32
+#: A ratio is told only if its denominator is this many standard errors from zero.
+_SIGNIFICANT = 10.0
 
 
 class Direction(NamedTuple):
@@ -44,19 +48,44 @@ class Transfer(NamedTuple):
     asymmetry: Estimate
 
 
-def directions(array: Oscillators) -> list[Direction]:
-    """Strong direction of each coupled pair; the lower index receives where both are equally strong."""
-    size = np.abs(array.coupling)
+class Transfers(NamedTuple):
+    """One measure for all coupled pairs.
+
+    Attributes
+    ----------
+    found : list of Transfer
+        Pairs with a ratio.
+    undetermined : list of Direction
+        Pairs whose strong direction cannot be told from zero: nothing flows, or the record is too short.
+    """
+
+    found: list[Transfer]
+    undetermined: list[Direction]
+
+
+def pairs(strength: FloatArray) -> list[Direction]:
+    """Strong direction of each pair with any strength; the lower index receives where both are equally strong.
+
+    Parameters
+    ----------
+    strength : (N, N) float
+        Of the effect on j of k; not negative.
+
+    Returns
+    -------
+    list of Direction
+        One for each pair.
+    """
     return [
-        Direction(j, k) if size[j, k] >= size[k, j] else Direction(k, j)
-        for j in range(array.n_particles)
-        for k in range(j + 1, array.n_particles)
-        if size[j, k] > 0 or size[k, j] > 0
+        Direction(j, k) if strength[j, k] >= strength[k, j] else Direction(k, j)
+        for j in range(len(strength))
+        for k in range(j + 1, len(strength))
+        if strength[j, k] > 0 or strength[k, j] > 0
     ]
 
 
-def energy_transfer(array: Oscillators, record: Record, direction: Direction) -> Transfer:
-    """Directional transfer of energy between two particles.
+def energy_transfer(array: Oscillators, record: Record) -> Transfers:
+    """Directional transfer of energy: powers that the particles of each pair deliver to each other.
 
     Parameters
     ----------
@@ -64,47 +93,34 @@ def energy_transfer(array: Oscillators, record: Record, direction: Direction) ->
         The array.
     record : Record
         Of a run.
-    direction : Direction
-        The pair.
 
     Returns
     -------
-    Transfer
-        Ratio of the power delivered in the weak direction to that in the strong one, and asymmetry.
-
-    Raises
-    ------
-    TooFewSamplesError
-        If the power of the strong direction cannot be told from zero (5 standard errors): then no ratio can.
+    Transfers
+        Ratio of the power in the weak direction of the coupling to that in the strong one, and asymmetry.
     """
-    j, k = direction
-    strong = record.estimate(lambda second: thermodynamics.power(array, second)[..., j, k])
-    if not abs(strong.value) > 5.0 * strong.stderr:
-        raise TooFewSamplesError(
-            f"The power delivered to {j} by {k} is {strong.value:.3g} +- {strong.stderr:.2g}, too close to zero for a "
-            "ratio; no energy flows, or the record is too short."
-        )
-
-    def ratio(part: Record) -> FloatArray:
-        power = thermodynamics.power(array, part.second[0])
-        return np.asarray(power[k, j] / power[j, k])
-
-    return _transfer(direction, *record.regrouped(_GROUPS).jackknife(ratio))
+    total, replicate = record.regrouped(_GROUPS).jackknife(lambda part: thermodynamics.power(array, part.second[0]))
+    return _transfers(pairs(np.abs(array.coupling)), total, replicate)
 
 
 def exact_energy_transfer(array: Oscillators, second: FloatArray, direction: Direction) -> tuple[float, float]:
-    """Ratio and asymmetry of the powers for exact second moments; see `energy_transfer`."""
+    """Ratio and asymmetry of the powers for exact second moments; see `energy_transfer`. NaN if nothing flows."""
     power = thermodynamics.power(array, second)
-    ratio = float(power[direction.sender, direction.receiver] / power[direction.receiver, direction.sender])
+    strong = power[direction.receiver, direction.sender]
+    ratio = float(power[direction.sender, direction.receiver] / strong) if strong != 0 else math.nan
     return ratio, (1.0 - abs(ratio)) / (1.0 + abs(ratio))
 
 
-def resonance(array: Oscillators, direction: Direction) -> float:
-    """Angular frequency at which a pair's susceptibilities are compared [rad/s]."""
+def resonance(array: Oscillators) -> FloatArray:
+    """Angular frequency at which the susceptibilities of each pair are compared [rad/s], shape (N, N).
+
+    The root mean square of the two trap frequencies; zero if overdamped.
+    """
     if array.mass is None:
-        return 0.0
-    j = direction.receiver
-    return float(np.sqrt(abs(array.stiffness[j]) / array.mass[j]))
+        return np.zeros((array.n_particles,) * 2)
+    square = np.abs(array.stiffness) / array.mass
+    result: FloatArray = np.sqrt(0.5 * (square[:, None] + square[None, :]))
+    return result
 
 
 def susceptibility(array: Oscillators, equations: Langevin, angular_frequency: float) -> ComplexArray:
@@ -170,10 +186,8 @@ def regressed_equations(equations: Langevin, record: Record) -> Langevin:
     )
 
 
-def response_transfer(
-    array: Oscillators, equations: Langevin, record: Record, pairs: list[Direction]
-) -> list[Transfer]:
-    """Directional transfer of signals between particles, from the fluctuations of a record.
+def response_transfer(array: Oscillators, equations: Langevin, record: Record) -> Transfers:
+    """Directional transfer of signals, from the fluctuations of a record.
 
     Parameters
     ----------
@@ -183,13 +197,11 @@ def response_transfer(
         Its exact equations; see `regressed_equations`.
     record : Record
         Of a run.
-    pairs : list of Direction
-        The pairs.
 
     Returns
     -------
-    list of Transfer
-        Ratio of the susceptibilities, weak to strong, and asymmetry, for each pair.
+    Transfers
+        Ratio of the susceptibilities of each pair, weak to strong, and asymmetry.
 
     Raises
     ------
@@ -197,36 +209,53 @@ def response_transfer(
         If states are kept too rarely to follow the motion.
     """
 
-    def ratios(part: Record) -> ComplexArray:
-        found = regressed_equations(equations, part)
-        return np.array([susceptibility_ratio(array, found, pair) for pair in pairs])
+    def response(part: Record) -> ComplexArray:
+        return resonant_susceptibility(array, regressed_equations(equations, part))
 
-    value, replicate = record.regrouped(_GROUPS).jackknife(ratios)
-    return [_transfer(pair, value[i], replicate[:, i]) for i, pair in enumerate(pairs)]
-
-
-def susceptibility_ratio(array: Oscillators, equations: Langevin, direction: Direction) -> complex:
-    """Complex ratio of the susceptibilities of a pair, weak to strong, at its resonance."""
-    chi = susceptibility(array, equations, resonance(array, direction))
-    return complex(chi[direction.sender, direction.receiver] / chi[direction.receiver, direction.sender])
+    exact = np.abs(resonant_susceptibility(array, equations))
+    return _transfers(pairs(exact * (1 - np.eye(len(exact)))), *record.regrouped(_GROUPS).jackknife(response))
 
 
-def exact_response_transfer(array: Oscillators, equations: Langevin, direction: Direction) -> tuple[float, float]:
-    """Ratio and asymmetry of the susceptibilities of exact equations; see `response_transfer`."""
-    ratio = abs(susceptibility_ratio(array, equations, direction))
+def resonant_susceptibility(array: Oscillators, equations: Langevin) -> ComplexArray:
+    """Susceptibility of each pair at its own resonance [m/N], shape (N, N)."""
+    frequency, where = np.unique(resonance(array), return_inverse=True)
+    chi = np.array([susceptibility(array, equations, omega) for omega in frequency])
+    j, k = np.indices((array.n_particles,) * 2)
+    result: ComplexArray = chi[where.reshape(j.shape), j, k]
+    return result
+
+
+def exact_response_transfer(chi: ComplexArray, direction: Direction) -> tuple[float, float]:
+    """Ratio and asymmetry of exact susceptibilities from `resonant_susceptibility`; see `response_transfer`."""
+    j, k = direction
+    ratio = float(abs(chi[k, j]) / abs(chi[j, k]))
     return ratio, (1.0 - ratio) / (1.0 + ratio)
 
 
-def _transfer(direction: Direction, value: FloatArray | ComplexArray, replicate: FloatArray | ComplexArray) -> Transfer:
-    """Estimates from a ratio and its jackknife replicates: signed if real, its modulus if complex."""
+def _transfers(
+    directions: list[Direction], total: FloatArray | ComplexArray, replicate: FloatArray | ComplexArray
+) -> Transfers:
+    """Estimates from a matrix of effects on j of k, and its jackknife replicates."""
     n = len(replicate)
-    spread = replicate - replicate.mean(axis=0)
-    # Real and imaginary errors are added, so that the modulus of a ratio near zero has an honest error bar.
-    stderr = float(np.sqrt((n - 1) / n * np.sum(np.abs(spread) ** 2)))
-    ratio = float(np.abs(value)) if np.iscomplexobj(value) else float(value)
-    size = abs(ratio)
-    return Transfer(
-        direction,
-        Estimate(np.asarray(ratio), np.asarray(stderr), float(n)),
-        Estimate(np.asarray((1 - size) / (1 + size)), np.asarray(2 * stderr / (1 + size) ** 2), float(n)),
-    )
+
+    def error(value: FloatArray | ComplexArray) -> float:
+        # Errors of real and imaginary part are added, so that the modulus of a ratio near zero has an honest bar.
+        return float(np.sqrt((n - 1) / n * np.sum(np.abs(value - value.mean(axis=0)) ** 2)))
+
+    result = Transfers([], [])
+    for direction in directions:
+        j, k = direction
+        if not abs(total[j, k]) > _SIGNIFICANT * error(replicate[:, j, k]):
+            result.undetermined.append(direction)
+            continue
+        ratio = total[k, j] / total[j, k]
+        stderr = error(replicate[:, k, j] / replicate[:, j, k])
+        size = float(abs(ratio))
+        result.found.append(
+            Transfer(
+                direction,
+                Estimate(np.asarray(size if np.iscomplexobj(total) else ratio), np.asarray(stderr), float(n)),
+                Estimate(np.asarray((1 - size) / (1 + size)), np.asarray(2 * stderr / (1 + size) ** 2), float(n)),
+            )
+        )
+    return result

@@ -32,7 +32,8 @@ class Row(NamedTuple):
     quantity, where, unit : str
         What, of which particle or pair (receiver first), in which unit.
     value, stderr, exact, z : float
-        Estimate, standard error, exact mean over the same window, and their distance in standard errors.
+        Estimate, standard error, exact mean over the same window, and their distance as a normal deviate
+        (see `Estimate.z`).
     steady : float
         Exact value in the steady state; NaN if there is none.
     """
@@ -197,29 +198,40 @@ def _transfer_rows(
     array: Oscillators, found: Record, exact: Record, steady: FloatArray | None, notes: list[str]
 ) -> Iterator[Row]:
     """Rows of the directional transfer of every coupled pair."""
-    equations = array.langevin()
-    pairs = transfer.directions(array)
-    if found.n_groups < 8:
-        if pairs:
-            notes.append("Directional transfer is left out: its error bars need at least 8 trajectories.")
+    if not array.coupling.any():
         return
-    for pair in pairs:
-        try:
-            energy = transfer.energy_transfer(array, found, pair)
-        except TooFewSamplesError as error:
-            notes.append(f"Energy transfer {pair.receiver} <- {pair.sender} is left out: {error}")
-            continue
-        truth = transfer.exact_energy_transfer(array, exact.second[0], pair)
-        final = transfer.exact_energy_transfer(array, steady, pair) if steady is not None else (math.nan, math.nan)
-        yield from _transfer_pair("energy", energy, truth, final)
+    if found.n_groups < 8:
+        notes.append("Directional transfer is left out: its error bars need at least 8 trajectories.")
+        return
+    energy = transfer.energy_transfer(array, found)
+    for item in energy.found:
+        truth = transfer.exact_energy_transfer(array, exact.second[0], item.direction)
+        nothing = (math.nan, math.nan)
+        final = nothing if steady is None else transfer.exact_energy_transfer(array, steady, item.direction)
+        yield from _transfer_pair("energy", item, truth, final)
+    _note_undetermined("Energy", energy, notes)
+    equations = array.langevin()
     try:
-        responses = transfer.response_transfer(array, equations, found, pairs) if pairs else []
+        response = transfer.response_transfer(array, equations, found)
     except TooFewSamplesError as error:
         notes.append(f"Response is left out: {error}")
         return
-    for response in responses:
-        truth = transfer.exact_response_transfer(array, equations, response.direction)
-        yield from _transfer_pair("response", response, truth, truth)
+    chi = transfer.resonant_susceptibility(array, equations)
+    for item in response.found:
+        truth = transfer.exact_response_transfer(chi, item.direction)
+        yield from _transfer_pair("response", item, truth, truth)
+    _note_undetermined("Response", response, notes)
+
+
+def _note_undetermined(name: str, transfers: transfer.Transfers, notes: list[str]) -> None:
+    if transfers.undetermined:
+        shown = ", ".join(f"{j} <- {k}" for j, k in transfers.undetermined[:4])
+        more = ", ..." if len(transfers.undetermined) > 4 else ""
+        notes.append(
+            f"{name} ratio left out for {len(transfers.undetermined)} of "
+            f"{len(transfers.undetermined) + len(transfers.found)} pairs ({shown}{more}): the strong direction cannot "
+            "be told from zero; nothing flows, or the record is too short."
+        )
 
 
 def _transfer_pair(
