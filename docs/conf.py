@@ -35,6 +35,9 @@ myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 math_numfig = False
 
+templates_path = ["templates"]
+exclude_patterns = ["templates"]
+
 autosummary_generate = True
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
@@ -50,14 +53,24 @@ html_show_sourcelink = False
 html_theme_options = {"show_nav_level": 2, "navigation_with_keys": False, "footer_start": ["copyright"]}
 
 
+# docutils puts the index of \dot q_j under the q, not beside it
+_ACCENT = re.compile(r"<munderover>\s*(<mi>.</mi>)\s*(.*?)\s*(<mo[^>]*>[¨˙ˆ]</mo>)\s*</munderover>", re.S)
+
+
+def _accent_first(match):
+    letter, index, accent = match.groups()
+    return f'<msub><mover accent="true">{letter}{accent}</mover>{index}</msub>'
+
+
 def _mathml(node, as_block):
     """Return the formula as MathML, or as code, with a warning, where docutils cannot convert it."""
     tex = re.sub(r"\\label\{[^}]*\}|\\(begin|end)\{equation\*?\}", "", node.astext())
     tex = re.sub(r"\\(begin|end)\{(?:align|gather|split)(?:ed)?\*?\}", r"\\\1{aligned}", tex)
     if as_block and r"\\" in tex and r"\begin" not in tex:
         tex = rf"\begin{{aligned}}{tex}\end{{aligned}}"
+    tex = re.sub(r"(\\[dt]?frac)\s*(\d)\s*(\d)", r"\1{\2}{\3}", tex)  # docutils takes \frac12 for 12 over what follows
     try:
-        return tex2mathml(tex.strip(), as_block=as_block)
+        return _ACCENT.sub(_accent_first, tex2mathml(tex.strip(), as_block=as_block))
     except Exception as error:
         logging.getLogger(__name__).warning("%s in the formula %s", error, tex, location=node)
         return f"<code>{html.escape(tex)}</code>"
