@@ -29,6 +29,9 @@ _ADAPTER: TypeAdapter[Scenario] = TypeAdapter(
 _KEY = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
 _DEEP_KEY = re.compile(rf"(?<![\w-]){_KEY}(?:[ \t]*+\.[ \t]*+{_KEY}){{{DEEPEST_NESTING}}}", re.ASCII)
 
+# Python neither reads nor writes an integer of more than 4300 decimal digits.
+_LONG_NUMBER = re.compile(r"(?<![0-9a-fA-F_])[0-9a-fA-F_]{4000}")
+
 
 def read(path: str | Path) -> Scenario:
     """Read a scenario file; see `Scenario.from_toml`."""
@@ -64,14 +67,14 @@ def parse(text: str, origin: str = "scenario") -> Scenario:
     """
     if _DEEP_KEY.search(text):
         raise ScenarioError(f"{origin}: is nested more than {DEEPEST_NESTING} deep.")
+    if _LONG_NUMBER.search(text):
+        raise ScenarioError(f"{origin}: holds a number of too many digits.")
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(f"{origin}: {_toml_sentence(str(error), text)}.") from None
     except RecursionError:
         raise ScenarioError(f"{origin}: is nested more than {DEEPEST_NESTING} deep.") from None
-    except ValueError:  # Python reads no integer of more than 4300 digits
-        raise ScenarioError(f"{origin}: holds a number of too many digits.") from None
     return _validate(data, origin, text, in_file=True)
 
 
