@@ -8,6 +8,7 @@ state), 74 reading or writing failed, 75 not finished (the same command continue
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib.resources
 import json
 import math
@@ -93,6 +94,7 @@ def run(
         for line in _plan_lines(plan):
             _say(line)
     if dry_run:
+        plan.coefficients()  # where a solver refuses a step
         return
     from stochbind.engine.ensemble import run as run_plan
     from stochbind.engine.store import Store
@@ -240,12 +242,15 @@ def main() -> NoReturn:
     except errors.StochbindError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(next(code for kind, code in _EXIT_CODES if isinstance(error, kind)))
-    except KeyboardInterrupt:
-        print("interrupted; what is finished is kept, the same command continues", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(74)
+    except OSError as error:
+        print(f"error: {error.filename or 'the system'}: {error.strerror or error}.", file=sys.stderr)
+        sys.exit(74)
+    except KeyboardInterrupt:
+        print("interrupted; what is finished is kept, the same command continues", file=sys.stderr)
+        sys.exit(130)
     sys.exit(0)
 
 
@@ -262,8 +267,13 @@ def _scenario(text: str) -> Scenario:
     from stochbind.scenario import Scenario
 
     shipped = _shipped()
-    if not Path(text).exists() and text in shipped:
+    if os.path.exists(text):
+        return Scenario.from_toml(text)
+    if text in shipped:
         return Scenario.from_toml(shipped[text])
+    close = difflib.get_close_matches(text, shipped, n=1)
+    if close:
+        raise errors.ScenarioError(f"{text}: there is no such file and no such scenario; did you mean {close[0]}?")
     return Scenario.from_toml(text)
 
 
@@ -273,7 +283,7 @@ def _duration(text: str, scenario: Scenario) -> float:
     try:
         return float(text) if scenario.reduced else parse(text, KINDS["time"])
     except ValueError as error:
-        reason = "must be a bare number in reduced units" if scenario.reduced else str(error)
+        reason = f"must be a bare number in reduced units, but is {text!r}" if scenario.reduced else str(error)
         raise errors.PlanError(f"`--step` {reason.rstrip('.')}.") from None
 
 
@@ -355,6 +365,7 @@ def _validation(path: Path) -> tuple[Validation, Scenario]:
 
     store = Store.open(path)
     store.require_complete()
+    store.verify()
     return compare(open_dataset(path)), store.plan.scenario
 
 

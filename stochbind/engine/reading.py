@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from stochbind.engine.store import Store
+from stochbind.errors import StoreDamagedError
 
 
 def open_dataset(path: str | Path) -> xr.Dataset:
@@ -39,7 +40,10 @@ def open_dataset(path: str | Path) -> xr.Dataset:
         If the run is not finished.
     """
     store = Store.open(path)
-    dataset: xr.Dataset = xr.open_zarr(store.path, consolidated=False, chunks={})
+    try:
+        dataset: xr.Dataset = xr.open_zarr(store.path, consolidated=False, chunks={})
+    except Exception as error:  # xarray's errors on damaged metadata are of many kinds
+        raise StoreDamagedError(f"{store.path}: cannot be opened as a dataset ({error}); copy it again.") from None
     axis = [store.plan.scenario.axis]
     for name in store.quantities:
         dataset[name].attrs.pop("axis_names", None)

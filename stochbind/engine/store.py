@@ -24,16 +24,18 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import zarr
 
+from stochbind import checks
 from stochbind.checks import FloatArray
 from stochbind.engine.plan import Plan
 from stochbind.engine.structure import DIGEST_BYTES, SCHEMA, Layout, write_structure
@@ -75,22 +77,22 @@ class Store:
             If something else is in the way, or the disk has no room.
         """
         path = Path(path)
-        if path.exists() or path.is_symlink():
+        if os.path.lexists(path):
             raise StoreError(f"{path}: exists already; choose another path, or remove it.")
-        parent = next(folder for folder in path.absolute().parents if folder.exists())
+        parent = next(folder for folder in path.absolute().parents if os.path.exists(folder))
         free = shutil.disk_usage(parent).free
         if plan.n_bytes > free:
             raise StoreError(
                 f"{path}: needs up to {plan.n_bytes / 1e9:.3g} GB, but {free / 1e9:.3g} GB are free there; use fewer "
                 "trajectories, a larger save_every, or another disk."
             )
-        draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+        draft = parent / f".{path.name}.{os.getpid()}.draft"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(draft, ignore_errors=True)
             group = zarr.create_group(draft, zarr_format=3)
             write_structure(group, plan, Layout.of(plan))
             _flush_tree(draft)
+            path.parent.mkdir(parents=True, exist_ok=True)
             os.rename(draft, path)
             _flush(path.parent)
         except OSError as error:
@@ -118,26 +120,25 @@ class Store:
             If files are missing.
         """
         path = Path(path)
-        if not path.exists():
-            raise StoreError(f"{path}: there is no such store.")
+        data = _own_attributes(path)
+        schema = data.get("schema")
+        if schema != SCHEMA:
+            raise StoreError(
+                f"{path}: has schema {checks.short(schema)}, this version of stochbind reads {SCHEMA}; use a newer one."
+            )
         try:
             group = zarr.open_group(path, mode="r+" if os.access(path, os.W_OK) else "r", zarr_format=3)
-            data: Any = dict(group.attrs)["stochbind"]
-            schema = data["schema"]
-        except (KeyError, ValueError, TypeError, OSError, zarr.errors.BaseZarrError) as error:
-            raise StoreError(
-                f"{path}: is not a stochbind store, or its zarr.json is damaged ({_cause(error)})."
-            ) from None
-        if schema != SCHEMA:
-            raise StoreError(f"{path}: has schema {schema}, this version of stochbind reads {SCHEMA}; use a newer one.")
-        try:
             plan = Plan.from_dict(data["plan"], str(path))
-            layout = Layout(**data["layout"])
+            sizes = {
+                name: checks.integer(name, size, minimum=1, error=StoreDamagedError)
+                for name, size in data["layout"].items()
+            }
+            layout = Layout(**sizes)
             fingerprint = data["fingerprint"]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise StoreDamagedError(f"{path}: its zarr.json is damaged ({_cause(error)}).") from None
         except StochbindError as error:
-            raise StoreDamagedError(f"{path}: its plan cannot be read: {error}") from None
+            raise StoreDamagedError(f"{path}: its zarr.json was altered: {error}") from None
+        except Exception as error:  # zarr's errors on damaged metadata are of many kinds
+            raise StoreDamagedError(f"{path}: its zarr.json is damaged ({_cause(error)}); copy it again.") from None
         if plan.fingerprint != fingerprint:
             raise StoreDamagedError(f"{path}: its plan and its fingerprint disagree; zarr.json was altered.")
         store = cls(path, group, plan, layout)
@@ -154,7 +155,7 @@ class Store:
         StoreMismatchError
             If the store there belongs to another plan; the message says what differs.
         """
-        if not Path(path).exists():
+        if not os.path.exists(path):
             return cls.create(path, plan)
         store = cls.open(path)
         if store.plan.fingerprint != plan.fingerprint:
@@ -166,25 +167,40 @@ class Store:
 
     def check_files(self) -> None:
         """Raise `StoreDamagedError` if a file is missing or empty that the structure or the ledger promises."""
-        missing = [
-            name
-            for name in (
-                *self.quantities,
-                "time",
-                "engine/checkpoint",
-                "engine/ledger",
-                "coefficients/matrix",
-            )
-            if not (self.path / name / "zarr.json").is_file()
-        ]
-        missing += [str(file.relative_to(self.path)) for file in self._constant_files() if not _has_content(file)]
-        for block, segment in zip(*np.nonzero(self.done), strict=True) if not missing else ():
-            files = self._files(int(block), int(segment))
-            missing += [str(file.relative_to(self.path)) for file in files if not _has_content(file)]
+        structure = self._structure()
+        nodes = (*structure, *self._constants(), "engine", "coefficients", "theory")
+        self._require_content([self.path / name / "zarr.json" for name in nodes])
+        for name, wanted in structure.items():
+            array = self._array(name)
+            found = _Structure(array.shape, array.chunks, str(array.dtype), array.metadata.dimension_names)  # type: ignore[union-attr]
+            if found != wanted:
+                raise StoreDamagedError(
+                    f"{self.path}: {name}/zarr.json was altered: it says {tuple(found)}, where the plan of the store "
+                    f"wants {tuple(wanted)}; copy it again."
+                )
+        self._require_content(self._constant_files())
+        for block, segment in zip(*np.nonzero(self.done), strict=True):
+            self._require_content(self._files(int(block), int(segment)))
+
+    def verify(self) -> None:
+        """Read everything, and raise `StoreDamagedError` if anything is not what was written."""
+        for name in self._constants():
+            self._read(name, ...)
+        for block, segment in zip(*np.nonzero(self.done), strict=True):
+            if not self.digests_agree(int(block), int(segment)):
+                rows = self.trajectories(int(block))
+                raise StoreDamagedError(
+                    f"{self.path}: the states of trajectories {rows.start} to {rows.stop - 1} are not those that were "
+                    "written; copy it again, or run it again into another path."
+                )
+
+    def _require_content(self, files: list[Path]) -> None:
+        missing = [str(file.relative_to(self.path)) for file in files if not _has_content(file)]
         if missing:
+            others = f", and so are {len(missing) - 1} other files" if len(missing) > 1 else ""
             raise StoreDamagedError(
-                f"{self.path}: {len(missing)} of its files are missing or empty, such as {missing[0]}; the store is "
-                "damaged or only half copied; copy it again."
+                f"{self.path}: {missing[0]} is missing or empty{others}; the store is damaged or only half copied, "
+                "copy it again."
             )
 
     # ------------------------------------------------------------------ progress
@@ -251,7 +267,7 @@ class Store:
     @cached_property
     def coefficients(self) -> dict[str, FloatArray]:
         """The arrays that define a step, as the run was started with."""
-        names = self._group["coefficients"].array_keys()  # type: ignore[union-attr]
+        names = [name.removeprefix("coefficients/") for name in self._constants() if name.startswith("coefficients/")]
         return {name: self._read(f"coefficients/{name}", ...) for name in names}
 
     def trajectories(self, block: int) -> range:
@@ -322,15 +338,24 @@ class Store:
         return digest.digest() == self._read("engine/ledger", (block, segment)).tobytes()
 
     def _array(self, name: str) -> zarr.Array[Any]:
-        array = self._group[name]
-        assert isinstance(array, zarr.Array)
+        try:
+            array = self._group[name]
+        except Exception as error:  # zarr's errors on damaged metadata are of many kinds
+            raise StoreDamagedError(
+                f"{self.path}: {name}/zarr.json is damaged ({_cause(error)}); copy it again."
+            ) from None
+        if not isinstance(array, zarr.Array):
+            raise StoreDamagedError(f"{self.path}: {name}/zarr.json was altered: it is no array; copy it again.")
         return array
 
     def _read(self, name: str, where: Any) -> npt.NDArray[Any]:
+        array = self._array(name)
         try:
-            return np.asarray(self._array(name)[where])
-        except (KeyError, ValueError, RuntimeError, OSError, zarr.errors.BaseZarrError) as error:
-            raise StoreDamagedError(f"{self.path}: {name} cannot be read ({_cause(error)}).") from None
+            return np.asarray(array[where])
+        except Exception as error:  # the codecs' errors on damaged chunks are of many kinds
+            raise StoreDamagedError(
+                f"{self.path}: {name} cannot be read ({_cause(error)}); a chunk of it is damaged, copy it again."
+            ) from None
 
     def _files(self, block: int, segment: int) -> list[Path]:
         """Chunk files of a unit, the ledger's last."""
@@ -339,20 +364,86 @@ class Store:
         keys["engine/ledger"] = (block, segment, 0)  # type: ignore[assignment]
         return [self.path / name / self._array(name).metadata.encode_chunk_key(key) for name, key in keys.items()]
 
+    def _structure(self) -> dict[str, _Structure]:
+        """What the arrays that runs write must be."""
+        plan, block, saves = self.plan, *self.layout
+        n, d = plan.scenario.n_particles, plan.scenario.langevin().dimension
+        states = _Structure(
+            (plan.n_trajectories, plan.n_saves, n, 1),
+            (block, saves, n, 1),
+            "float64",
+            ("trajectory", "time", "particle", "axis"),
+        )
+        return {
+            **dict.fromkeys(self.quantities, states),
+            "engine/checkpoint": _Structure(
+                (self.n_segments, plan.n_trajectories, d),
+                (1, block, d),
+                "float64",
+                ("time_block", "trajectory", "coordinate"),
+            ),
+            "engine/ledger": _Structure(
+                (self.n_blocks, self.n_segments, DIGEST_BYTES),
+                (1, 1, DIGEST_BYTES),
+                "uint8",
+                ("trajectory_block", "time_block", "byte"),
+            ),
+        }
+
+    def _constants(self) -> list[str]:
+        """Names of the arrays that are written when the store is made."""
+        names = {"trajectory", "time", "particle", "theory/unit", "theory/drift_matrix", "theory/noise_covariance"}
+        names |= {f"coefficients/{name}" for name in ("initial_mean", "initial_root", "unit")}
+        for group in ("coefficients", "theory"):
+            names |= {f"{group}/{folder.name}" for folder in self.path.glob(f"{group}/*") if folder.is_dir()}
+        return sorted(names)
+
     def _constant_files(self) -> list[Path]:
         """Chunk files of everything that is written when the store is made."""
-        names = ["trajectory", "time", "particle"]
-        for group in ("coefficients", "theory"):
-            if group in self._group:
-                names += [f"{group}/{name}" for name in self._group[group].array_keys()]  # type: ignore[union-attr]
         result = []
-        for name in names:
+        for name in self._constants():
             array = self._array(name)
             result += [
                 self.path / name / array.metadata.encode_chunk_key(key)
                 for key in product(*(range(-(-n // c)) for n, c in zip(array.shape, array.chunks, strict=True)))
             ]
         return result
+
+
+class _Structure(NamedTuple):
+    """What an array in the store is."""
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: str
+    dimension_names: tuple[str | None, ...] | None
+
+
+def _own_attributes(path: Path) -> dict[str, Any]:
+    """What stochbind wrote into the zarr.json of a store; read without zarr, which says less about what is wrong."""
+    if not os.path.exists(path):
+        raise StoreError(f"{path}: there is no such store.")
+    if not path.is_dir():
+        raise StoreError(f"{path}: is not a stochbind store, but a file; choose another path.")
+    try:
+        text = (path / "zarr.json").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise StoreError(
+            f"{path}: is not a stochbind store, or only half copied: it holds no zarr.json; choose another path."
+        ) from None
+    except OSError as error:
+        raise StoreError(f"{path}: its zarr.json cannot be read: {error.strerror or error}.") from None
+    except UnicodeDecodeError:
+        raise StoreDamagedError(f"{path}: its zarr.json is damaged (no text); copy it again.") from None
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise StoreDamagedError(f"{path}: its zarr.json is damaged ({_cause(error)}); copy it again.") from None
+    for key in ("attributes", "stochbind"):
+        data = data.get(key) if isinstance(data, dict) else None
+    if not isinstance(data, dict):
+        raise StoreError(f"{path}: is not a stochbind store, but other data; choose another path.")
+    return data
 
 
 def _flush(path: Path) -> None:
@@ -376,12 +467,13 @@ def _flush_tree(root: Path) -> None:
 
 def _has_content(file: Path) -> bool:
     try:
-        return file.stat().st_size > 0
+        status = file.stat()
     except OSError:
         return False
+    return stat.S_ISREG(status.st_mode) and status.st_size > 0
 
 
 def _cause(error: Exception) -> str:
     if isinstance(error, (KeyError, json.JSONDecodeError)):
         return f"{type(error).__name__}: {error}"
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    return str(error).splitlines()[0].split(". ")[0][:200] if str(error) else type(error).__name__
