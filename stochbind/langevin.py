@@ -22,6 +22,8 @@ from stochbind.errors import PlanError, ScenarioError, UnstableError
 
 #: Up to this many coordinates, coefficients are computed in extended precision (where the platform has it).
 EXTENDED_PRECISION_UP_TO = 128
+#: Largest relative error of a stationary covariance that is returned.
+LARGEST_COVARIANCE_ERROR = 1e-6
 
 
 class Coordinate(NamedTuple):
@@ -66,19 +68,25 @@ class Stability(NamedTuple):
         Whether every mode decays, beyond the round-off of the eigenvalues.
     growth_rate : float
         Largest real part of the eigenvalues of A [1/s]; negative if stable, zero within round-off.
+    round_off : float
+        Uncertainty of that rate [1/s]. It is large where A is nearly defective, at an exceptional point.
     angular_frequency : float
         Magnitude of the imaginary part of that eigenvalue [rad/s].
     mode : (d,) complex
         Its eigenvector, scaled to norm 1.
     participation : dict of int to float
         Share of each particle in the squared positions of the mode.
+    reduced : bool
+        Whether times are in reduced units.
     """
 
     stable: bool
     growth_rate: float
+    round_off: float
     angular_frequency: float
     mode: ComplexArray
     participation: dict[int, float]
+    reduced: bool
 
     @property
     def sentence(self) -> str:
@@ -88,12 +96,19 @@ class Stability(NamedTuple):
             for j, share in sorted(self.participation.items(), key=lambda item: -item[1])[:3]
             if share >= 0.005
         )
-        mode = f"the mode at {self.angular_frequency / (2 * math.pi):.6g} Hz of {who}"
+        if self.reduced:
+            mode = f"the mode at angular frequency {self.angular_frequency:.6g} of {who}"
+        else:
+            mode = f"the mode at {self.angular_frequency / (2 * math.pi):.6g} Hz of {who}"
+        unit = "" if self.reduced else " 1/s"
         if self.stable:
-            return f"stable: {mode} decays slowest, at {-self.growth_rate:.6g} 1/s"
+            return f"stable: {mode} decays slowest, at {-self.growth_rate:.6g}{unit}"
         if self.growth_rate > 0:
-            return f"unstable: {mode} grows at {self.growth_rate:.6g} 1/s"
-        return f"not damped: {mode} does not decay, within the precision of the numbers"
+            return f"unstable: {mode} grows at {self.growth_rate:.6g}{unit}"
+        return (
+            f"not damped, as far as double precision can tell: the growth rate of {mode} is zero "
+            f"within {self.round_off:.2g}{unit}"
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -115,6 +130,8 @@ class Langevin:
         Value of one unit of each coordinate in SI (or in the units of the scenario file); one by default.
     time_unit : float, optional
         Value of one unit of time [s]; one by default.
+    reduced : bool, optional
+        Whether `unit` and `time_unit` are in reduced units; only messages depend on it.
 
     Raises
     ------
@@ -130,6 +147,7 @@ class Langevin:
     coordinate: tuple[Coordinate, ...] = ()
     unit: FloatArray = None  # type: ignore[assignment]
     time_unit: float = 1.0
+    reduced: bool = False
 
     def __post_init__(self) -> None:
         drift = checks.array("drift_matrix", self.drift_matrix, ("d", "d"))
@@ -220,16 +238,19 @@ class Langevin:
         # nearly defective matrices whose eigenvalues carry errors of the square root of the round-off.
         count, part = connected_components(self.drift_matrix != 0, directed=True, connection="strong")
         best: tuple[float, float, float, ComplexArray] = (-math.inf, 0.0, 0.0, np.zeros(0, complex))
+        eps = float(np.finfo(float).eps)
         for index in range(count):
             member = np.flatnonzero(part == index)
             block = self.drift_matrix[np.ix_(member, member)]
-            value, vector = np.linalg.eig(block)
+            value, left, right = linalg.eig(block, left=True, right=True)  # type: ignore[misc]
             top = int(np.argmax(value.real))
             if value[top].real > best[0]:
                 mode = np.zeros(self.dimension, complex)
-                mode[member] = vector[:, top]
-                # Fewer than ten units in the last place of the largest element cannot be told from zero.
-                round_off = 10 * float(np.finfo(float).eps) * float(np.abs(block).max(initial=0.0))
+                mode[member] = right[:, top]
+                # First order perturbation theory, for an error of ten units in the last place. Near an exceptional
+                # point left and right vectors are orthogonal, and the error of the eigenvalue tends to a square root.
+                overlap = max(float(abs(np.vdot(left[:, top], right[:, top]))), math.sqrt(eps))
+                round_off = 10 * eps * float(np.abs(block).max(initial=0.0)) / overlap
                 best = (float(value[top].real), float(abs(value[top].imag)), round_off, mode)
         rate, frequency, round_off, mode = best
         weight: dict[int, float] = {}
@@ -240,9 +261,11 @@ class Langevin:
         return Stability(
             stable=bool(rate < -round_off),
             growth_rate=rate / self.time_unit if abs(rate) > round_off else 0.0,
+            round_off=round_off / self.time_unit,
             angular_frequency=frequency / self.time_unit,
             mode=mode,
             participation={j: share / total for j, share in weight.items()},
+            reduced=self.reduced,
         )
 
     def require_stable(self, purpose: str) -> None:
@@ -270,7 +293,7 @@ class Langevin:
         Raises
         ------
         UnstableError
-            If a mode grows or is not damped.
+            If a mode grows or is not damped, or double precision cannot tell.
         """
         self.require_stable("The stationary covariance")
         kind: Any = np.longdouble if self.dimension <= EXTENDED_PRECISION_UP_TO else np.float64
@@ -282,6 +305,13 @@ class Langevin:
             residual = (half + half.T + noise).astype(np.float64)
             step = linalg.solve_continuous_lyapunov(self.drift_matrix, -residual)
             covariance = covariance + 0.5 * (step + step.T).astype(kind)
+        if not np.abs(step).max() <= LARGEST_COVARIANCE_ERROR * float(np.abs(covariance).max()):
+            raise UnstableError(
+                "The stationary covariance cannot be resolved in double precision: the slowest decay, "
+                f"{-self.stability.growth_rate:.3g}{'' if self.reduced else ' 1/s'}, is too close to an exceptional "
+                "point. Change the coupling or add damping, or study the transient.",
+                self.stability.growth_rate,
+            )
         mean: FloatArray = np.linalg.solve(self.drift_matrix, -self.constant_drift).astype(np.float64)
         return Moments(mean, covariance.astype(np.float64))
 

@@ -160,6 +160,7 @@ class Oscillators:
                 coordinate=label,
                 unit=unit,
                 time_unit=1.0 / rate,
+                reduced=self.reduced,
             )
         mass = self.mass
         rate = math.sqrt(float(np.abs(self.stiffness / mass).max())) or float((friction / mass).max()) or 1.0
@@ -176,6 +177,7 @@ class Oscillators:
             coordinate=label + tuple(Coordinate("velocity", j, self.axis) for j in range(n)),
             unit=np.concatenate([velocity / rate, velocity]),
             time_unit=1.0 / rate,
+            reduced=self.reduced,
         )
 
     def initial_moments(self, initial: str) -> Moments:

@@ -5,7 +5,7 @@ import math
 import mpmath
 import numpy as np
 import pytest
-from scipy import constants
+from scipy import constants, optimize
 
 import stochbind as sb
 from stochbind.optics import beams, binding, gas, green
@@ -178,9 +178,29 @@ def test_rieser_like_numbers():
     assert derived["trap_frequency"][0] == pytest.approx(55.47e3, rel=1e-4)
     assert derived["recoil_heating_rate"][0] == pytest.approx(1.139e6, rel=1e-3)
     assert derived["gas_heating_rate"][0] == pytest.approx(4.4e4, rel=0.01)  # at 1e-7 mbar
-    strength = derived["coupling_rate"][0, 1] / np.cos(K * 2.5e-6) / (2 * np.pi)
+    trap = 2 * derived["mass"][0] * derived["trap_angular_frequency"][0]
+    strength = derived["coupling"][0, 1] / trap / np.cos(K * 2.5e-6) / (2 * np.pi)
     assert strength == pytest.approx(12.42e3, rel=1e-3)
+    bound = 2 * derived["mass"][0] * derived["angular_frequency"][0]
+    assert derived["coupling_rate"][0, 1] == pytest.approx(derived["coupling"][0, 1] / bound, rel=1e-12)
     assert scenario.wavenumber * 2.5e-6 == pytest.approx(14.763, rel=1e-4)
+
+
+def test_radiation_pressure_moves_the_equilibrium():
+    """Balance of the gradient force and the radiation pressure on the axis, by a root search of the forces."""
+    u, f, z_r = np.array([2.0, 2.0, 2.0]), np.array([0.1, 0.6, 0.99]), 1.0
+
+    def force(z, j):
+        return -u[j] * z / (1 + z**2) ** 2 + f[j] / (1 + z**2)
+
+    shift, softening = beams.pushed_equilibrium(u, f, z_r)
+    for j in range(3):
+        root = optimize.brentq(force, 0, 1, args=(j,))
+        assert shift[j] == pytest.approx(root, rel=1e-10)
+        slope = -(force(root + 1e-6, j) - force(root - 1e-6, j)) / 2e-6
+        assert softening[j] == pytest.approx(slope / u[j], rel=1e-6)
+    assert np.isnan(beams.pushed_equilibrium(u[:1], np.array([1.001]), z_r)[0][0])
+    assert beams.pushed_equilibrium(u[:1], np.array([0.0]), z_r) == (0.0, 1.0)
 
 
 def test_gas_friction_limits():

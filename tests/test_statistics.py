@@ -101,7 +101,9 @@ def test_exact_record_is_the_sum_of_moments(drift):
     for k in range(start, stop):
         moments = equations.moments(interval * (k + 1), initial)
         second.append(moments.covariance + np.outer(moments.mean, moments.mean))
-    found = statistics.exact_record(equations, initial, interval=interval, start=start, stop=stop)
+    found = statistics.exact_record(
+        equations, initial, first_time=interval * (start + 1), interval=interval, n_states=stop - start
+    )
     np.testing.assert_allclose(found.second[0], np.mean(second, axis=0), rtol=1e-11)
     np.testing.assert_allclose(found.before[0], np.mean(second[:-1], axis=0), rtol=1e-11)
     np.testing.assert_allclose(found.first_state[0], second[0], rtol=1e-11)
@@ -116,13 +118,24 @@ def test_exact_record_is_the_sum_of_moments(drift):
     np.testing.assert_allclose(found.lagged[0], lagged, rtol=1e-11)
 
 
+def test_regression_needs_motion_in_every_direction():
+    equations = systems.underdamped_pair(c=(0.5, 0.0), temperature=(1.0, 0.0)).langevin()
+    exact = statistics.exact_record(equations, equations.stationary, first_time=0.6, interval=0.6, n_states=50)
+    with pytest.raises(TooFewSamplesError, match="does not move in every direction"):
+        transfer.regressed_equations(equations, exact)
+
+
 def test_regression_finds_the_drift_of_exact_moments():
     array = systems.underdamped_pair()
     equations = array.langevin()
-    exact = statistics.exact_record(equations, array.initial_moments("thermal"), interval=0.6, start=0, stop=50)
+    exact = statistics.exact_record(
+        equations, array.initial_moments("thermal"), first_time=0.6, interval=0.6, n_states=50
+    )
     found = transfer.regressed_equations(equations, exact)
     np.testing.assert_allclose(found.drift_matrix, equations.drift_matrix, atol=1e-10)
-    rare = statistics.exact_record(equations, array.initial_moments("thermal"), interval=4.0, start=0, stop=50)
+    rare = statistics.exact_record(
+        equations, array.initial_moments("thermal"), first_time=4.0, interval=4.0, n_states=50
+    )
     with pytest.raises(TooFewSamplesError, match="too rarely to follow the motion"):
         transfer.regressed_equations(equations, rare)
 
@@ -135,7 +148,7 @@ def test_jackknife_of_a_ratio():
         second = np.zeros((32, 2, 2))
         second[:, 0, 0], second[:, 1, 1] = (np.mean(rng.normal(size=(2, 32, 50)) ** 2, axis=-1)) * [[1.0], [2.0]]
         zero = np.zeros_like(second)
-        record = statistics.Record(second, zero, zero, zero, zero, np.full(32, 1 / 32), 1.0, 0, 2)
+        record = statistics.Record(second, zero, zero, zero, zero, np.full(32, 1 / 32), 1.0, 2)
         value, replicate = record.jackknife(lambda part: part.second[0, 0, 0] / part.second[0, 1, 1])
         values.append(value)
         errors.append(np.sqrt(31 / 32 * np.sum((replicate - replicate.mean()) ** 2)))

@@ -46,7 +46,7 @@ def test_cold_to_hot_if_and_only_if(make):
         assert (heat[1] > 0) == (0 < ratio < 0.8), ratio
         if 0 < ratio < 0.8:
             assert heat[0] < 0
-            work = thermodynamics.light_power(array, steady(array))
+            work = thermodynamics.non_reciprocal_power(array, steady(array))
             cop = heat[1] / work
             assert cop == pytest.approx(ratio / (1 - ratio), rel=1e-9)
             assert cop < 0.8 / 0.2  # Carnot
@@ -62,7 +62,7 @@ def test_reciprocal_pair_at_equal_temperature_exchanges_nothing():
         second = steady(array)
         assert np.abs(thermodynamics.heat_current(array, second)).max() < 1e-15
         assert np.abs(thermodynamics.power(array, second)).max() < 1e-15
-        assert thermodynamics.light_power(array, second) == 0.0
+        assert thermodynamics.non_reciprocal_power(array, second) == 0.0
         unequal = make(c=(0.4, 0.4), temperature=(0.9, 0.5))
         assert thermodynamics.heat_current(unequal, steady(unequal))[0] > 1e-3  # the twin: hot gives, positive
 
@@ -108,9 +108,9 @@ def test_first_law_off_the_steady_state(make, diffusion, n):
     assert np.abs(flipped).max() > 1e-3  # the twin: heat with the other sign is seen
 
 
-def test_light_power_is_the_work_of_the_antireciprocal_part():
+def test_light_works_by_the_antireciprocal_part_and_by_recoil():
     """Energy of particles plus reciprocal interaction changes by heat and the light's power alone."""
-    array = systems.underdamped_pair()
+    array = systems.underdamped_pair(diffusion=np.array([[0.2, 0.1], [0.1, 0.3]]))
     equations = array.langevin()
     rng = np.random.default_rng(0)
     factor = rng.normal(size=(4, 4))

@@ -36,15 +36,22 @@ class Estimate:
     stderr: FloatArray
     n_eff: float
 
-    def z(self, truth: FloatArray | float) -> FloatArray:
+    def z(self, truth: FloatArray | float, *, scale: FloatArray | float = 0.0) -> FloatArray:
         """Distance from the truth in standard errors, as a normal deviate.
 
         With few samples the standard error itself is uncertain, and large distances are less surprising: Student's t
         with ``n_eff - 1`` degrees of freedom is mapped to the normal deviate of the same probability. Standard errors
         count as at least 1e-9 of the value: round-off is no disagreement.
+
+        Parameters
+        ----------
+        truth : (...) float
+            Exact value.
+        scale : (...) float, optional
+            Size of the terms whose difference the value is, for the round-off.
         """
         truth = np.asarray(truth, dtype=np.float64)
-        round_off = 1e-9 * np.maximum(np.abs(self.value), np.abs(truth))
+        round_off = 1e-9 * np.maximum(np.maximum(np.abs(self.value), np.abs(truth)), scale)
         difference = self.value - truth
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.where(difference == 0.0, 0.0, difference / np.maximum(self.stderr, round_off))
@@ -71,8 +78,8 @@ class Record:
         Share of the trajectories in each group.
     interval : float
         Time between states [s].
-    start, stop : int
-        The window: states ``start`` to ``stop - 1`` of the record.
+    n_states : int
+        Number of states in the window.
     """
 
     second: FloatArray
@@ -82,8 +89,12 @@ class Record:
     last_state: FloatArray
     weight: FloatArray
     interval: float
-    start: int
-    stop: int
+    n_states: int
+
+    @property
+    def duration(self) -> float:
+        """Time from the first to the last state of the window [s]."""
+        return self.interval * (self.n_states - 1)
 
     @property
     def n_groups(self) -> int:
@@ -128,7 +139,7 @@ class Record:
 
         def merged(parts: dict[str, FloatArray]) -> Record:
             arrays = {name: part[None] for name, part in parts.items()}
-            return Record(**arrays, weight=np.ones(1), interval=self.interval, start=self.start, stop=self.stop)
+            return Record(**arrays, weight=np.ones(1), interval=self.interval, n_states=self.n_states)
 
         value = function(merged(total))
         replicates = [
@@ -156,7 +167,7 @@ class Record:
 
         return Record(
             merge(self.second), merge(self.before), merge(self.lagged), merge(self.first_state), merge(self.last_state),
-            weight, self.interval, self.start, self.stop,
+            weight, self.interval, self.n_states,
         )  # fmt: skip
 
 
@@ -252,8 +263,7 @@ def record(dataset: xr.Dataset, equations: Langevin, *, start: int = 0) -> Recor
         last_state=sums["last_state"] / per_group,
         weight=count / n_trajectories,
         interval=float(dataset["time"][1] - dataset["time"][0]),
-        start=start,
-        stop=n_times,
+        n_states=n_times - start,
     )
 
 
@@ -262,7 +272,7 @@ def _add_products(sums: FloatArray, groups: npt.NDArray[np.int64], left: FloatAr
     np.add.at(sums, groups, left.transpose(0, 2, 1) @ right)
 
 
-def exact_record(equations: Langevin, initial: Moments, *, interval: float, start: int, stop: int) -> Record:
+def exact_record(equations: Langevin, initial: Moments, *, first_time: float, interval: float, n_states: int) -> Record:
     r"""What a `Record` is on average, exactly, from the law of the initial state; stable or not.
 
     The sum of the second moments over n states is built by doubling,
@@ -273,11 +283,13 @@ def exact_record(equations: Langevin, initial: Moments, *, interval: float, star
     equations : Langevin
         The equations of motion.
     initial : Moments
-        State at time zero, one interval before the first state kept.
+        State at time zero.
+    first_time : float
+        Time of the first state of the window [s].
     interval : float
         Time between states [s].
-    start, stop : int
-        The window.
+    n_states : int
+        Number of states in the window.
 
     Returns
     -------
@@ -285,27 +297,25 @@ def exact_record(equations: Langevin, initial: Moments, *, interval: float, star
         Of one group.
     """
     d = equations.dimension
-    first = _augmented_moment(equations, initial, interval * (start + 1))
-    last = _augmented_moment(equations, initial, interval * stop)
+    first = _augmented_moment(equations, initial, first_time)
+    last = _augmented_moment(equations, initial, first_time + interval * (n_states - 1))
     step = equations.propagator(interval)
     matrix = np.eye(d + 1)
     matrix[:d, :d], matrix[:d, d] = step.matrix, step.shift
     noise = np.zeros((d + 1, d + 1))
     noise[:d, :d] = step.covariance
-    total = _sum_of_moments(matrix, noise, first, stop - start)
+    total = _sum_of_moments(matrix, noise, first, n_states)
     before = total - last
     lagged = matrix @ before
-    n = stop - start
     return Record(
-        second=total[None, :d, :d] / n,
-        before=before[None, :d, :d] / (n - 1),
-        lagged=lagged[None, :d, :d] / (n - 1),
+        second=total[None, :d, :d] / n_states,
+        before=before[None, :d, :d] / (n_states - 1),
+        lagged=lagged[None, :d, :d] / (n_states - 1),
         first_state=first[None, :d, :d],
         last_state=last[None, :d, :d],
         weight=np.ones(1),
         interval=interval,
-        start=start,
-        stop=stop,
+        n_states=n_states,
     )
 
 

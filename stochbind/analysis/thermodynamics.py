@@ -114,11 +114,10 @@ def power(array: Oscillators, second: FloatArray) -> FloatArray:
     return overdamped
 
 
-def light_power(array: Oscillators, second: FloatArray) -> FloatArray:
-    r"""Net power of the non-reciprocal part of the coupling, summed over all particles [W]; shape (...).
+def non_reciprocal_power(array: Oscillators, second: FloatArray) -> FloatArray:
+    r"""Power of the antireciprocal part of the coupling, summed over all particles [W]; shape (...).
 
-    The work that the light does on the array: the reciprocal part has a potential and does none in the long run.
-    Theory page, eq. (18).
+    What keeps the coupling going: the reciprocal part has a potential and does no work in the long run.
     """
     position, cross, _ = _blocks(array, second)
     antireciprocal = 0.5 * (array.coupling - array.coupling.T)
@@ -129,6 +128,15 @@ def light_power(array: Oscillators, second: FloatArray) -> FloatArray:
         rate = -np.einsum("jl,...lk->...jk", array.force_matrix, position) / friction[:, None]
         rate = rate + array.force_noise / np.outer(friction, friction)
     result: FloatArray = (antireciprocal * rate).sum(axis=(-2, -1))
+    return result
+
+
+def light_power(array: Oscillators, second: FloatArray) -> FloatArray:
+    """Net power of the scattered light on the array [W]: work of the coupling, and recoil heating; shape (...).
+
+    In the long run; in a transient the reciprocal part of the coupling also stores energy.
+    """
+    result: FloatArray = non_reciprocal_power(array, second) + recoil_heating(array, second).sum(axis=-1)
     return result
 
 

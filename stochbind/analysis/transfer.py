@@ -175,6 +175,9 @@ def regressed_equations(equations: Langevin, record: Record) -> Langevin:
             f"States are kept every {record.interval:.4g} s, too rarely to follow the motion; the response needs one "
             f"every {record.interval / fastest:.3g} s or less."
         )
+    scale = np.sqrt(np.diagonal(record.before[0]))
+    if not (scale > 1e-9 * scale.max()).all() or np.linalg.cond(record.before[0] / np.outer(scale, scale)) > 1e12:
+        raise TooFewSamplesError("The record does not move in every direction, so that no response can be found.")
     matrix = np.linalg.solve(record.before[0].T, record.lagged[0].T).T
     drift = np.real(linalg.logm(matrix)) / (record.interval / equations.time_unit)
     return Langevin(
@@ -239,7 +242,6 @@ def _transfers(
     n = len(replicate)
 
     def error(value: FloatArray | ComplexArray) -> float:
-        # Errors of real and imaginary part are added, so that the modulus of a ratio near zero has an honest bar.
         return float(np.sqrt((n - 1) / n * np.sum(np.abs(value - value.mean(axis=0)) ** 2)))
 
     result = Transfers([], [])
@@ -249,8 +251,12 @@ def _transfers(
             result.undetermined.append(direction)
             continue
         ratio = total[k, j] / total[j, k]
-        stderr = error(replicate[:, k, j] / replicate[:, j, k])
-        size = float(abs(ratio))
+        ratios = replicate[:, k, j] / replicate[:, j, k]
+        # The modulus of a complex number near zero is biased, and no error of its own covers that; the error of both
+        # parts together does. Away from zero the modulus has an error bar of its own.
+        size, stderr = float(abs(ratio)), error(ratios)
+        if size > 3.0 * stderr:
+            stderr = error(np.abs(ratios))
         result.found.append(
             Transfer(
                 direction,

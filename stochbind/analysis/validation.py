@@ -22,6 +22,8 @@ from stochbind.scenario import Scenario, parse
 LARGEST_Z = 5.0
 #: Decay times of the slowest mode before the window begins, where the record is long enough.
 _SETTLING = 6.0
+#: A coupling this much weaker than the strongest one is zero: what rounding leaves of an exact one-way coupling.
+_ZERO_COUPLING = 1e-12
 
 
 class Row(NamedTuple):
@@ -94,7 +96,7 @@ def settled(equations_rate: float, interval: float, n_saves: int) -> int:
     """First state of the window: six decay times in, but never beyond half of the record."""
     if equations_rate >= 0:
         return 0
-    return min(math.ceil(_SETTLING / -equations_rate / interval), n_saves // 2)
+    return min(math.ceil(_SETTLING / -equations_rate / interval), n_saves // 2, n_saves - 2)
 
 
 def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: str | None = None) -> Validation:
@@ -135,14 +137,22 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
     start = settled(stability.growth_rate if stability.stable else 0.0, interval, dataset.sizes["time"])
     found = record(dataset, equations, start=start)
     exact = exact_record(
-        equations, array.initial_moments(initial), interval=interval, start=found.start, stop=found.stop
+        equations,
+        array.initial_moments(initial),
+        first_time=float(dataset["time"][start]),
+        interval=interval,
+        n_states=found.n_states,
     )
     steady = None
     if stability.stable:
         moments = equations.stationary
         steady = moments.covariance + np.outer(moments.mean, moments.mean)
     notes: list[str] = []
-    rows = [*_linear_rows(array, found, exact, steady), *_transfer_rows(array, found, exact, steady, notes)]
+    if array.coupling.any():
+        notes.append(
+            "The position temperature u<q^2>/k_B of coupled particles differs from the bath's in equilibrium too."
+        )
+    rows = [*_linear_rows(scenario, found, exact, steady), *_transfer_rows(array, found, exact, steady, notes)]
     unitless = [row._replace(unit="") for row in rows] if scenario.reduced else rows
     time = dataset["time"]
     return Validation(
@@ -154,15 +164,20 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
     )
 
 
-def _linear_rows(array: Oscillators, found: Record, exact: Record, steady: FloatArray | None) -> Iterator[Row]:
+def _linear_rows(scenario: Scenario, found: Record, exact: Record, steady: FloatArray | None) -> Iterator[Row]:
     """Rows of all linear functions of the second moments."""
+    array = scenario.oscillators()
+    coupled = np.abs(array.coupling) > _ZERO_COUPLING * np.abs(array.coupling).max(initial=0.0)
     functions = {
         "position temperature": (thermodynamics.position_temperature, "K"),
         "heat current": (thermodynamics.heat_current, "W"),
         "recoil heating": (thermodynamics.recoil_heating, "W"),
         "power": (thermodynamics.power, "W"),
-        "light power": (thermodynamics.light_power, "W"),
     }
+    if np.abs(array.coupling - array.coupling.T).max() > _ZERO_COUPLING * np.abs(array.coupling).max():
+        functions["non-reciprocal power"] = (thermodynamics.non_reciprocal_power, "W")
+    if scenario.kind == "tweezers":
+        functions["light power"] = (thermodynamics.light_power, "W")
     if not array.overdamped:
         functions = {"kinetic temperature": (thermodynamics.kinetic_temperature, "K"), **functions}
     for name, (function, unit) in functions.items():
@@ -172,20 +187,30 @@ def _linear_rows(array: Oscillators, found: Record, exact: Record, steady: Float
         of = partial(function, array)
         estimate, truth = found.estimate(of), of(exact.second[0])
         final = of(steady) if steady is not None else np.full_like(truth, np.nan)
-        yield from _rows(name, unit, estimate, truth, final, skip=array.coupling == 0 if name == "power" else None)
-    duration = found.interval * (found.stop - found.start - 1)
+        yield from _rows(name, unit, estimate, truth, final, skip=~(coupled | coupled.T) if name == "power" else None)
 
     def residual(part: Record) -> FloatArray:
-        return thermodynamics.first_law(array, part.second, part.first_state, part.last_state, duration)
+        return thermodynamics.first_law(array, part.second, part.first_state, part.last_state, found.duration)
 
     estimate = weighted_mean(residual(found), found.weight)
-    yield from _rows("first law", "W", estimate, residual(exact)[0], np.zeros(array.n_particles))
+    terms = (
+        np.abs(thermodynamics.energy(array, exact.second[0])) / found.duration
+        + np.abs(thermodynamics.heat_current(array, exact.second[0]))
+        + np.abs(thermodynamics.power(array, exact.second[0])).sum(axis=-1)
+    )
+    yield from _rows("first law", "W", estimate, residual(exact)[0], np.zeros(array.n_particles), scale=terms)
 
 
 def _rows(
-    name: str, unit: str, estimate: Estimate, truth: FloatArray, steady: FloatArray, skip: object = None
+    name: str,
+    unit: str,
+    estimate: Estimate,
+    truth: FloatArray,
+    steady: FloatArray,
+    skip: object = None,
+    scale: FloatArray | float = 0.0,
 ) -> Iterator[Row]:
-    z = estimate.z(truth)
+    z = estimate.z(truth, scale=scale)
     for index in np.ndindex(np.shape(truth)):
         if isinstance(skip, np.ndarray) and skip[index]:
             continue
@@ -204,6 +229,15 @@ def _transfer_rows(
         notes.append("Directional transfer is left out: its error bars need at least 8 trajectories.")
         return
     energy = transfer.energy_transfer(array, found)
+    one_way = [
+        f"{j} <- {k}"
+        for j, k in (item.direction for item in energy.found)
+        if abs(array.coupling[k, j]) <= _ZERO_COUPLING * abs(array.coupling[j, k])
+    ]
+    if one_way:
+        notes.append(
+            f"The coupling is exactly one-way for {', '.join(one_way[:4])}: the energy ratio is zero by itself."
+        )
     for item in energy.found:
         truth = transfer.exact_energy_transfer(array, exact.second[0], item.direction)
         nothing = (math.nan, math.nan)

@@ -96,3 +96,30 @@ def overlap(position: FloatArray, waist: float) -> FloatArray:
     result: FloatArray = np.exp(-((separation / waist) ** 2))
     np.fill_diagonal(result, 0.0)
     return result
+
+
+def pushed_equilibrium(stiffness: FloatArray, force: FloatArray, z_r: float) -> tuple[FloatArray, FloatArray]:
+    r"""Where radiation pressure moves a particle along its beam, and how much softer the trap is there.
+
+    On the axis the gradient force is :math:`-u z/(1 + s^2)^2` and the radiation pressure :math:`F/(1 + s^2)`, with
+    :math:`s = z/z_R`. They balance where :math:`s/(1 + s^2) = F/(u z_R)`, which is possible up to
+    :math:`F = u z_R/2` only; the stiffness is then :math:`u (1 - s^2)/(1 + s^2)^3`.
+
+    Parameters
+    ----------
+    stiffness, force : (N,) float
+        u at the focus [N/m], and F there [N].
+    z_r : float
+        Rayleigh range [m].
+
+    Returns
+    -------
+    displacement : (N,) float
+        s, in Rayleigh ranges; NaN where there is no equilibrium.
+    softening : (N,) float
+        Stiffness relative to that at the focus; NaN where there is none.
+    """
+    push = force / (stiffness * z_r)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        s = np.where(push == 0.0, 0.0, (1.0 - np.sqrt(1.0 - 4.0 * push**2)) / (2.0 * push))
+    return s, (1.0 - s**2) / (1.0 + s**2) ** 3

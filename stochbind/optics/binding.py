@@ -101,11 +101,33 @@ def binding(
     x_imaginary[~off] = self_x * np.eye(2)
     overlap = np.einsum("ka,jkab,jb->jk", field.conj(), x_imaginary, field)
     diffusion = 0.25 * constants.hbar * constants.epsilon_0 * pair * overlap
+    np.fill_diagonal(diffusion, np.diagonal(diffusion).real)
 
     tensor[~off] = 1j * wavenumber**3 / (6.0 * math.pi) * np.eye(2)
     push = np.einsum("ja,jkab,kb->jk", field.conj(), tensor, field).imag
     force = 0.5 * constants.epsilon_0 * kappa * (pair * push).sum(axis=1)
     return Binding(coupling, coupling.sum(axis=1), force, diffusion)
+
+
+def radiation_pressure(polarizability: FloatArray, field: FloatArray, wavenumber: float, z_r: float) -> FloatArray:
+    r"""Force of a tweezer on a sphere at its focus, :math:`\varepsilon_0 \alpha^2 k^3 \kappa |E|^2 / 12\pi`.
+
+    The term of j itself in F of `binding`. Theory page, eq. (7).
+
+    Parameters
+    ----------
+    polarizability, field : (N,) float
+        As for `binding`; the field's amplitude only.
+    wavenumber, z_r : float
+        k [1/m] and Rayleigh range [m].
+
+    Returns
+    -------
+    (N,) float
+        Force [N].
+    """
+    kappa = wavenumber - 1.0 / z_r
+    return constants.epsilon_0 * polarizability**2 * wavenumber**3 * kappa * field**2 / (12.0 * math.pi)
 
 
 def far_field_error(position: FloatArray, field: ComplexArray, wavenumber: float, z_r: float) -> FloatArray:

@@ -16,13 +16,13 @@ AIR_MOLAR_MASS = 0.0289647
 def air_viscosity(temperature: float) -> float:
     r"""Viscosity of air by Sutherland's law [Pa s].
 
-    :math:`\eta = 1.716\times10^{-5} (T/273.15)^{3/2} (273.15 + 110.4)/(T + 110.4)`.
+    :math:`\eta = 1.716\times10^{-5} (T/273)^{3/2} (273 + 111)/(T + 111)`.
 
     References
     ----------
     White, Viscous Fluid Flow, 3rd ed. (2006), table 1-2.
     """
-    return 1.716e-5 * math.pow(temperature / 273.15, 1.5) * (273.15 + 110.4) / (temperature + 110.4)
+    return 1.716e-5 * math.pow(temperature / 273.0, 1.5) * (273.0 + 111.0) / (temperature + 111.0)
 
 
 def mean_free_path(pressure: float, temperature: float, molar_mass: float, viscosity: float) -> float:

@@ -18,7 +18,7 @@ from stochbind.oscillators import Oscillators
 from stochbind.quantities import quantity
 from stochbind.scenario.base import Derived, Part, Scenario
 
-#: Largest error of the far field, and largest field of a neighbour's tweezer, that is accepted.
+#: Largest error of the far field, and largest change of intensity by a neighbour's tweezer, that is accepted.
 LARGEST_MODEL_ERROR = 0.05
 #: Largest size parameter kR for which a sphere is a dipole.
 LARGEST_SIZE_PARAMETER = 1.0
@@ -96,6 +96,7 @@ class TweezerScenario(Scenario):
                 )
         self._check_viscosity()
         self._check_distances()
+        self._check_equilibrium()
         try:
             self._oscillators.langevin()
         except NoiseError as error:
@@ -119,13 +120,12 @@ class TweezerScenario(Scenario):
                     f"particle[{j}] and particle[{k}] overlap: their centres are {distance:.6g} m apart, but their "
                     f"radii add up to {radius[j] + radius[k]:.6g} m; move them apart"
                 )
-        overlap = beams.overlap(position, self.light.waist)
-        j, k = np.unravel_index(int(overlap.argmax()), overlap.shape)
-        if overlap[j, k] > LARGEST_MODEL_ERROR:
-            nearest = self.light.waist * math.sqrt(-math.log(LARGEST_MODEL_ERROR))
+        change = self.neighbour_intensity
+        j, k = np.unravel_index(int(change.argmax()), change.shape)
+        if change[j, k] > LARGEST_MODEL_ERROR:
             raise ValueError(
-                f"particle[{j}] and particle[{k}] are too close for separate tweezers: the field of one is "
-                f"{overlap[j, k]:.1%} of its peak at the other; move them at least {nearest:.6g} m apart"
+                f"particle[{j}] and particle[{k}] are too close for separate tweezers: that of {k} changes the "
+                f"intensity at {j} by up to {change[j, k]:.1%} (limit {LARGEST_MODEL_ERROR:.0%}); move them apart"
             )
         if self.light.binding == "far_field" and self.n_particles > 1:
             error = self.far_field_error
@@ -133,9 +133,19 @@ class TweezerScenario(Scenario):
             if error[j, k] > LARGEST_MODEL_ERROR:
                 raise ValueError(
                     f"particle[{j}] and particle[{k}] are too close for the far-field couplings, which are wrong by "
-                    f"{error[j, k]:.1%} of the pair's coupling strength (limit {LARGEST_MODEL_ERROR:.0%}); move them "
-                    'apart or set light.binding = "exact"'
+                    f"{error[j, k]:.1%} of the largest coupling that a pair at this distance can have (limit "
+                    f'{LARGEST_MODEL_ERROR:.0%}); move them apart or set light.binding = "exact"'
                 )
+
+    def _check_equilibrium(self) -> None:
+        lost = np.flatnonzero(np.isnan(self.pushed_equilibrium[0]))
+        if len(lost):
+            j = int(lost[0])
+            push = self.radiation_pressure[j] / (self.trap_stiffness[j] * self.rayleigh_range)
+            raise ValueError(
+                f"particle[{j}] is pushed out of its tweezer: radiation pressure is {push:.3g} of stiffness times "
+                "Rayleigh range, and a trap holds up to 0.5; use a smaller particle or a smaller waist"
+            )
 
     @property
     def n_particles(self) -> int:
@@ -205,6 +215,27 @@ class TweezerScenario(Scenario):
         """Error of the far-field coupling of each pair, relative to its strength, shape (N, N)."""
         return binding.far_field_error(self.position, self.field, self.wavenumber, self.rayleigh_range)
 
+    @property
+    def neighbour_intensity(self) -> FloatArray:
+        """Largest relative change of the intensity at j by the tweezer of k, whatever the phases, shape (N, N)."""
+        field = self.field
+        product = np.abs(field.conj() @ field.T) / self.peak_field[:, None] ** 2
+        result: FloatArray = 2.0 * beams.overlap(self.position, self.light.waist) * product
+        return result
+
+    @property
+    def pushed_equilibrium(self) -> tuple[FloatArray, FloatArray]:
+        """Displacement by radiation pressure, in Rayleigh ranges, and the softening of the trap there; each (N,)."""
+        return beams.pushed_equilibrium(self.trap_stiffness, self.radiation_pressure, self.rayleigh_range)
+
+    @property
+    def radiation_pressure(self) -> FloatArray:
+        """Force of its own tweezer on each particle at the focus [N], shape (N,)."""
+        volume = particles.sphere_volume(self.radius)
+        return binding.radiation_pressure(
+            self.susceptibility * volume, self.peak_field, self.wavenumber, self.rayleigh_range
+        )
+
     @cached_property
     def binding(self) -> binding.Binding:
         """Coupling, stiffness shift, force and recoil diffusion by the scattered light."""
@@ -254,14 +285,15 @@ class TweezerScenario(Scenario):
     @checks.in_range()
     def derived(self) -> dict[str, Derived]:
         """All quantities computed from the numbers of the file, in SI."""
-        array, light = self._oscillators, self.binding
+        array, light, z_r = self._oscillators, self.binding, self.rayleigh_range
         mass, damping = self.mass, array.friction / self.mass
         omega = np.sqrt(self.trap_stiffness / mass)
-        pair = 2.0 * np.sqrt(np.outer(mass * omega, mass * omega))
+        bound = np.sqrt(np.abs(array.stiffness) / mass)
+        pair = 2.0 * np.sqrt(np.outer(mass * bound, mass * bound))
         recoil = np.real(np.diagonal(light.diffusion))
         return {
             "wavenumber": Derived(self.wavenumber, "1/m", "k"),
-            "rayleigh_range": Derived(self.rayleigh_range, "m", "k w^2 / 2"),
+            "rayleigh_range": Derived(z_r, "m", "k w^2 / 2"),
             "mass": Derived(mass, "kg", "mass"),
             "susceptibility": Derived(self.susceptibility, "", "3 (eps - 1)/(eps + 2)"),
             "peak_field": Derived(self.peak_field, "V/m", "field amplitude at the focus"),
@@ -270,14 +302,22 @@ class TweezerScenario(Scenario):
             "trap_frequency": Derived(omega / (2 * math.pi), "Hz", "of the tweezer alone"),
             "binding_stiffness": Derived(light.stiffness, "N/m", "K_j: stiffness added by optical binding"),
             "angular_frequency": Derived(
-                np.sqrt(np.abs(array.stiffness) / mass),
+                bound,
                 "rad/s",
                 "with optical binding, the others held fixed",
             ),
             "coupling": Derived(light.coupling, "N/m", "C[j, k]: force on j per displacement of k"),
-            "coupling_rate": Derived(light.coupling / pair, "rad/s", "C[j, k] over 2 sqrt(m_j Omega_j m_k Omega_k)"),
+            "coupling_rate": Derived(
+                light.coupling / pair, "rad/s", "C[j, k] over 2 sqrt(m_j w_j m_k w_k), w: angular_frequency"
+            ),
             "constant_force": Derived(light.force, "N", "radiation pressure and binding force at the foci"),
-            "equilibrium": Derived(self.equilibrium, "m", "displacement by the constant forces"),
+            "equilibrium": Derived(self.equilibrium, "m", "displacement by the constant forces, harmonic trap"),
+            "radiation_pressure_shift": Derived(
+                self.pushed_equilibrium[0] * z_r, "m", "displacement by radiation pressure, Gaussian trap"
+            ),
+            "radiation_pressure_softening": Derived(
+                self.pushed_equilibrium[1], "", "stiffness of the tweezer there over that at the focus"
+            ),
             "damping_rate": Derived(damping, "1/s", "of the gas: decay rate of the energy"),
             "momentum_diffusion_real": Derived(np.real(light.diffusion), "N^2*s", "Re D: recoil noise"),
             "momentum_diffusion_imaginary": Derived(np.imag(light.diffusion), "N^2*s", "Im D: antireciprocity"),
@@ -296,12 +336,21 @@ class TweezerScenario(Scenario):
         """Warnings about the validity of the model for these numbers, one sentence each."""
         z_r = self.rayleigh_range
         result = []
-        shift = np.abs(self.equilibrium) / z_r
-        if shift.max() > 0.1:
-            j = int(shift.argmax())
+        shift, softening = self.pushed_equilibrium
+        j = int(softening.argmin())
+        if softening[j] < 0.95:
             result.append(
-                f"Radiation pressure moves particle {j} by {shift[j]:.0%} of the Rayleigh range from the focus, where "
-                "the couplings and stiffnesses are computed."
+                f"Radiation pressure moves particle {j} by {shift[j]:.0%} of the Rayleigh range, where its trap is "
+                f"{1.0 - softening[j]:.0%} softer than at the focus; the model takes stiffness and couplings at the "
+                "focus."
+            )
+        permittivity = (3.0 + 2.0 * self.susceptibility) / (3.0 - self.susceptibility)
+        mie = 0.6 * (self.wavenumber * self.radius) ** 2 * np.abs(permittivity - 2.0) / (permittivity + 2.0)
+        j = int(mie.argmax())
+        if mie[j] > LARGEST_MODEL_ERROR:
+            result.append(
+                f"Particle {j} is not small beside the wavelength: its polarizability differs from Mie's by about "
+                f"{mie[j]:.0%}."
             )
         if self._oscillators.langevin().stability.stable:
             equations = self.langevin()
