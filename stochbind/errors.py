@@ -44,8 +44,11 @@ class NoiseError(StochbindError, ValueError):
     """
 
     def __init__(self, message: str, eigenvalue: float) -> None:
-        super().__init__(message)
+        super().__init__(message, eigenvalue)  # all arguments, so that it can cross to another process
         self.eigenvalue = eigenvalue
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class UnstableError(StochbindError):
@@ -60,8 +63,11 @@ class UnstableError(StochbindError):
     """
 
     def __init__(self, message: str, growth_rate: float) -> None:
-        super().__init__(message)
+        super().__init__(message, growth_rate)  # all arguments, so that it can cross to another process
         self.growth_rate = growth_rate
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class TooFewSamplesError(StochbindError):

@@ -273,7 +273,7 @@ def test_paths_in_the_way(plan, tmp_path):
 
 
 def test_a_run_that_cannot_fit_is_refused(tmp_path):
-    huge = sb.Plan(scenario=systems.pair_scenario(0.5, 0.2), step=0.4, n_steps=10**9, n_trajectories=10**6)
+    huge = sb.Plan(scenario=systems.pair_scenario(0.5, 0.2), step=0.4, n_steps=10**8, n_trajectories=10**7)
     with pytest.raises(StoreError, match="GB are free"):
         sb.run(huge, tmp_path / "run.zarr")
     assert list(tmp_path.iterdir()) == []

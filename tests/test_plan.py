@@ -30,6 +30,17 @@ def test_fingerprint_is_of_the_numbers_only():
     assert len(prints | {first.fingerprint}) == len(changes) + 1
 
 
+def test_a_new_field_with_a_default_leaves_old_fingerprints_alone():
+    class Later(sb.OscillatorScenario):
+        novelty: float = 0.0
+
+    first = plan()
+    later = Later(**{name: getattr(first.scenario, name) for name in first.scenario.model_fields_set})
+    assert plan(scenario=later).fingerprint == first.fingerprint
+    assert plan(scenario=later.model_copy(update={"novelty": 1.0})).fingerprint != first.fingerprint
+    assert first.fingerprint == "42673fdc2ebda5dd0380821a97921acf"  # of the plan above, for ever
+
+
 def test_round_trip_through_json():
     first = plan(initial="stationary", save_every=5, seed=2**62)
     again = sb.Plan.from_dict(json.loads(json.dumps(first.to_dict())))
@@ -56,6 +67,7 @@ def test_difference_names_what_differs():
         ({"n_trajectories": True}, "`n_trajectories` must be a whole number"),
         ({"save_every": 3}, r"must divide `n_steps`, but 20 / 3 leaves 2; try n_steps = 18"),
         ({"save_every": 21}, "must be at most `n_steps` = 20"),
+        ({"n_steps": 10**9}, "at most 100000000 states"),
         ({"seed": -1}, "`seed` must be at least 0"),
         ({"solver": "magic"}, "`solver` must be one of exact"),
         ({"initial": "hot"}, "`initial` must be"),

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
+import multiprocessing
+import os
+import threading
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from functools import partial
@@ -124,26 +129,41 @@ def process_map(n_workers: int) -> Iterator[Map]:
     n_workers : int
         Number of processes.
     """
-    import multiprocessing
-
     context = multiprocessing.get_context("spawn")
-    with futures.ProcessPoolExecutor(n_workers, mp_context=context) as pool:
+    with futures.ProcessPoolExecutor(n_workers, mp_context=context, initializer=_end_with_parent) as pool:
 
         def spread(function: Callable[[int], int], items: Iterable[int], /) -> Iterator[int]:
             queue = iter(items)
-            open_tasks = {pool.submit(function, item) for item in itertools.islice(queue, 2 * n_workers)}
+            open_tasks: set[futures.Future[int]] = set()
             try:
+                open_tasks |= {pool.submit(function, item) for item in itertools.islice(queue, 2 * n_workers)}
                 while open_tasks:
                     ready, open_tasks = futures.wait(open_tasks, return_when=futures.FIRST_COMPLETED)
                     for task in ready:
                         yield task.result()
                     open_tasks |= {pool.submit(function, item) for item in itertools.islice(queue, len(ready))}
             except futures.process.BrokenProcessPool:
-                raise IncompleteError("A worker process died; start the same run again to continue it.") from None
+                raise IncompleteError(
+                    "A worker process died. Start the same run again to continue it; if workers die at once, a script "
+                    'that starts them needs `if __name__ == "__main__":` around its main part.'
+                ) from None
             finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+                for task in open_tasks:
+                    task.cancel()
 
         yield spread
+
+
+def _end_with_parent() -> None:
+    """End this worker when its driver ends, however it ends: a killed driver cannot tell its workers."""
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def dask_map(client: Any) -> Map:
@@ -157,11 +177,15 @@ def dask_map(client: Any) -> Map:
     client : distributed.Client
         Of a cluster whose workers see the store's path.
     """
-    from distributed import KilledWorker, as_completed
+    from distributed import CancelledError, KilledWorker, as_completed
+    from distributed.comm.core import CommClosedError
+    from distributed.scheduler import NoWorkerError
 
     def spread(function: Callable[[int], int], items: Iterable[int], /) -> Iterator[int]:
+        call = uuid.uuid4().hex  # two runs may share a client; blocks of one are not those of the other
+
         def submit(item: int) -> Any:
-            return client.submit(function, item, pure=False, key=f"block-{item}-{id(client)}")
+            return client.submit(function, item, pure=False, key=f"block-{item}-{call}")
 
         slots = max(1, sum(client.nthreads().values()))
         queue = iter(items)
@@ -172,13 +196,15 @@ def dask_map(client: Any) -> Map:
                 task.release()
                 for item in itertools.islice(queue, 1):
                     window.add(submit(item))
-        except KilledWorker as error:
+        except (KilledWorker, NoWorkerError, CancelledError, CommClosedError) as error:
             raise IncompleteError(
-                f"Workers keep dying ({error.task}); start the same run again to continue it."
+                f"The Dask cluster lost its workers or its scheduler ({type(error).__name__}); start the same run "
+                "again to continue it."
             ) from None
         finally:
-            for task in list(window.futures):
-                task.cancel()
+            with contextlib.suppress(Exception):  # the scheduler may be gone
+                for task in list(window.futures):
+                    task.cancel()
 
     return spread
 
@@ -192,8 +218,6 @@ def local_cluster(n_workers: int) -> Iterator[Any]:
     n_workers : int
         Number of worker processes.
     """
-    import logging
-
     import dask
     from distributed import Client, LocalCluster
 
@@ -202,6 +226,8 @@ def local_cluster(n_workers: int) -> Iterator[Any]:
         "distributed.scheduler.no-workers-timeout": "5 minutes",
         "distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": 1,
     }
+    # What happens to workers is told by exceptions; the log of distributed repeats it as tracebacks.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with dask.config.set(settings):
         try:
             cluster = LocalCluster(
@@ -210,11 +236,12 @@ def local_cluster(n_workers: int) -> Iterator[Any]:
                 processes=True,
                 dashboard_address="127.0.0.1:0",
                 scheduler_kwargs={"dashboard": False},
-                silence_logs=logging.ERROR,
+                silence_logs=logging.CRITICAL,
             )
         except (OSError, RuntimeError, TimeoutError) as error:
             raise IncompleteError(
-                f"The Dask cluster cannot start ({error}); spread the work over processes instead."
+                f"The Dask cluster cannot start ({error}). A script that starts one needs "
+                '`if __name__ == "__main__":` around its main part; or spread the work over processes.'
             ) from None
         with cluster, Client(cluster) as client:
             yield client

@@ -17,8 +17,18 @@ from numba.extending import intrinsic
 
 from stochbind.engine import noise
 
-#: ``error_model="numpy"``: without it, any division keeps a loop from being vectorised.
-_compile: Any = numba.njit(error_model="numpy", cache=True, nogil=True)
+
+def _compile(function: Any) -> Any:
+    """Compile, and keep the result on disk where there is a place for it.
+
+    ``error_model="numpy"``: without it, any division keeps a loop from being vectorised.
+    """
+    try:
+        return numba.njit(error_model="numpy", cache=True, nogil=True)(function)
+    except RuntimeError:  # neither the package nor the home directory can be written to
+        return numba.njit(error_model="numpy", nogil=True)(function)
+
+
 _inline: Any = numba.njit(error_model="numpy", inline="always")
 _intrinsic: Any = intrinsic
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +18,8 @@ from stochbind.errors import PlanError, StochbindError
 from stochbind.langevin import covariance_root
 from stochbind.scenario import Scenario, scenario_from_dict
 
+#: Most states of a trajectory that can be kept: their times are one array.
+LARGEST_N_SAVES = 10**8
 #: Fields of a scenario that do not change its numbers.
 _WORDS = ("name", "source", "description", "run")
 
@@ -90,6 +92,11 @@ class Plan:
                 if self.save_every <= self.n_steps
                 else f"`save_every` must be at most `n_steps` = {self.n_steps}, but is {self.save_every}."
             )
+        if self.n_saves > LARGEST_N_SAVES:
+            raise PlanError(
+                f"A record holds at most {LARGEST_N_SAVES} states, but {self.n_saves} are asked for; use a larger "
+                "`save_every`."
+            )
         if self.solver not in SOLVERS:
             raise PlanError(f"`solver` must be one of {', '.join(SOLVERS)}, but is {self.solver!r}.")
         with checks.in_range(PlanError):
@@ -120,6 +127,8 @@ class Plan:
         """
         known = {field.name for field in fields(cls)} - {"scenario"}
         unknown = sorted(set(override) - known)
+        if not isinstance(scenario, Scenario):
+            raise PlanError(f"`scenario` must be a Scenario, but is {type(scenario).__name__}; read it with from_toml.")
         if unknown:
             raise PlanError(f"A plan has no field `{unknown[0]}`; its fields are {', '.join(sorted(known))}.")
         values = scenario.run.model_dump(exclude_none=True)
@@ -190,9 +199,18 @@ class Plan:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The part of `to_dict` that determines the numbers: names and sources do not."""
+        """The part of `to_dict` that determines the numbers: names and sources do not.
+
+        What has its default value is left out, so that a field which a later version adds, and which by default
+        changes nothing, leaves the identity of old runs alone.
+        """
+        scenario = self.scenario.model_dump(mode="json", exclude_defaults=True)
         data = self.to_dict()
-        data["scenario"] = {key: value for key, value in data["scenario"].items() if key not in _WORDS}
+        data["scenario"] = {key: value for key, value in scenario.items() if key not in _WORDS}
+        data["scenario"]["kind"] = self.scenario.kind
+        for field in fields(self):
+            if field.default is not MISSING and data[field.name] == field.default:
+                del data[field.name]
         return data
 
     @property
@@ -203,12 +221,16 @@ class Plan:
 
     def difference(self, other: Plan) -> list[str]:
         """What differs from another plan, one ``field: this -> other`` each."""
-        return _difference(self.identity, other.identity, "")
+        mine, theirs = self.to_dict(), other.to_dict()
+        for data in (mine, theirs):
+            data["scenario"] = {key: value for key, value in data["scenario"].items() if key not in _WORDS}
+        return _difference(mine, theirs, "")
 
     @property
     def n_bytes(self) -> int:
-        """Size of the kept states before compression [byte]."""
-        return 8 * self.n_saves * self.n_trajectories * self.scenario.langevin().dimension
+        """Size of the kept states and their coordinates before compression [byte]."""
+        dimension = self.scenario.langevin().dimension
+        return 8 * (self.n_saves * self.n_trajectories * dimension + self.n_saves + self.n_trajectories)
 
     @property
     def duration(self) -> float:

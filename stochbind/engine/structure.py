@@ -19,6 +19,10 @@ from stochbind.engine.plan import Plan
 SCHEMA = 1
 DIGEST_BYTES = 16
 _CHUNK_BYTES = 8 * 2**20
+#: Work of a unit, in trajectories times steps times coordinates squared: about ten seconds, what a kill can cost.
+_UNIT_WORK = 2**33
+#: Chunk of the coordinates, which may be long.
+_COORDINATE_CHUNK = 2**20
 _UNITS = {"position": ("m", "displacement from equilibrium"), "velocity": ("m/s", "velocity")}
 _DIMENSIONS = ("trajectory", "time", "particle", "axis")
 
@@ -31,10 +35,11 @@ class Layout(NamedTuple):
 
     @classmethod
     def of(cls, plan: Plan) -> Self:
-        """Blocks of 16 to 256 trajectories, about 16 of them; time blocks of at most 8 MiB an array."""
+        """Blocks of 16 to 256 trajectories, about 16 of them; time blocks of at most 8 MiB an array or ten seconds."""
         block = min(max(-(-plan.n_trajectories // 16), 16), 256, plan.n_trajectories)
         saves = max(1, _CHUNK_BYTES // (8 * block * plan.scenario.n_particles))
-        return cls(block, min(saves, plan.n_saves))
+        work = block * plan.save_every * plan.scenario.langevin().dimension ** 2
+        return cls(block, min(saves, max(1, _UNIT_WORK // work), plan.n_saves))
 
 
 def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
@@ -73,7 +78,8 @@ def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
         # Fill values that no data has, so that even constant chunks are written.
         fill: Any = np.nan if data.dtype.kind == "f" else -1
         array = where.create_array(
-            name, shape=data.shape, dtype=data.dtype, chunks=data.shape, compressors=Crc32cCodec(), fill_value=fill,
+            name, shape=data.shape, chunks=tuple(min(length, _COORDINATE_CHUNK) for length in data.shape),
+            dtype=data.dtype, compressors=Crc32cCodec(), fill_value=fill,
             dimension_names=dimensions, attributes={"units": units, "long_name": long_name},
         )  # fmt: skip
         array[...] = data
