@@ -46,7 +46,7 @@ def open_dataset(path: str | Path) -> xr.Dataset:
         raise StoreDamagedError(f"{store.path}: cannot be opened as a dataset ({error}); copy it again.") from None
     axis = [store.plan.scenario.axis]
     for name in store.quantities:
-        dataset[name].attrs.pop("axis_names", None)
+        dataset[name].attrs.pop("axis_name", None)
     done = store.done
     dataset = dataset.assign_coords(axis=("axis", np.array(axis)))
     dataset.attrs = {

@@ -24,12 +24,11 @@ import hashlib
 import json
 import os
 import shutil
-import stat
+import warnings
 from collections.abc import Iterator
-from functools import cached_property
-from itertools import product
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +36,18 @@ import zarr
 
 from stochbind import checks
 from stochbind.checks import FloatArray
+from stochbind.engine.disk import cause, flush, flush_tree, has_content, own_attributes
 from stochbind.engine.plan import Plan
-from stochbind.engine.structure import DIGEST_BYTES, SCHEMA, Layout, write_structure
+from stochbind.engine.structure import (
+    DIGEST_BYTES,
+    SCHEMA,
+    ArrayPlan,
+    Layout,
+    array_digest,
+    arrays,
+    quantities,
+    write_structure,
+)
 from stochbind.errors import (
     IncompleteError,
     StochbindError,
@@ -62,8 +71,8 @@ class Store:
         Sizes of the units of work.
     """
 
-    def __init__(self, path: Path, group: zarr.Group, plan: Plan, layout: Layout) -> None:
-        self.path, self._group, self.plan, self.layout = path, group, plan, layout
+    def __init__(self, path: Path, group: zarr.Group, plan: Plan, layout: Layout, digests: dict[str, str]) -> None:
+        self.path, self._group, self.plan, self.layout, self._digests = path, group, plan, layout, digests
 
     # ------------------------------------------------------------------ making and opening
 
@@ -86,16 +95,24 @@ class Store:
                 f"{path}: needs up to {plan.n_bytes / 1e9:.3g} GB, but {free / 1e9:.3g} GB are free there; use fewer "
                 "trajectories, a larger save_every, or another disk."
             )
+        for left in parent.glob(f".{path.name}.*.draft"):  # of runs that were killed while they made their store
+            if not os.path.exists(f"/proc/{left.suffixes[-2][1:]}") and os.path.exists("/proc"):
+                shutil.rmtree(left, ignore_errors=True)
         draft = parent / f".{path.name}.{os.getpid()}.draft"
         try:
             shutil.rmtree(draft, ignore_errors=True)
             group = zarr.create_group(draft, zarr_format=3)
             write_structure(group, plan, Layout.of(plan))
-            _flush_tree(draft)
+            with warnings.catch_warnings():  # Zarr v3 has no standard for this yet, but every reader looks for it
+                warnings.simplefilter("ignore")
+                zarr.consolidate_metadata(draft)
+            flush_tree(draft)
             path.parent.mkdir(parents=True, exist_ok=True)
             os.rename(draft, path)
-            _flush(path.parent)
+            flush(path.parent)
         except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise StoreLockedError(f"{path}: another run has just begun there; wait for it to end.") from None
             raise StoreError(f"{path}: cannot be written: {error.strerror or error}.") from None
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -120,7 +137,7 @@ class Store:
             If files are missing.
         """
         path = Path(path)
-        data = _own_attributes(path)
+        data = own_attributes(path)
         schema = data.get("schema")
         if schema != SCHEMA:
             raise StoreError(
@@ -128,20 +145,20 @@ class Store:
             )
         try:
             group = zarr.open_group(path, mode="r+" if os.access(path, os.W_OK) else "r", zarr_format=3)
-            plan = Plan.from_dict(data["plan"], str(path))
+            plan = _plan(json.dumps(data["plan"]))
             sizes = {
                 name: checks.integer(name, size, minimum=1, error=StoreDamagedError)
                 for name, size in data["layout"].items()
             }
             layout = Layout(**sizes)
-            fingerprint = data["fingerprint"]
+            fingerprint, digests = data["fingerprint"], dict(data["digests"])
         except StochbindError as error:
             raise StoreDamagedError(f"{path}: its zarr.json was altered: {error}") from None
         except Exception as error:  # zarr's errors on damaged metadata are of many kinds
-            raise StoreDamagedError(f"{path}: its zarr.json is damaged ({_cause(error)}); copy it again.") from None
+            raise StoreDamagedError(f"{path}: its zarr.json is damaged ({cause(error)}); copy it again.") from None
         if plan.fingerprint != fingerprint:
             raise StoreDamagedError(f"{path}: its plan and its fingerprint disagree; zarr.json was altered.")
-        store = cls(path, group, plan, layout)
+        store = cls(path, group, plan, layout, digests)
         if check:
             store.check_files()
         return store
@@ -167,40 +184,49 @@ class Store:
 
     def check_files(self) -> None:
         """Raise `StoreDamagedError` if a file is missing or empty that the structure or the ledger promises."""
-        structure = self._structure()
+        structure = arrays(self.plan, self.layout)
         nodes = (*structure, *self._constants(), "engine", "coefficients", "theory")
         self._require_content([self.path / name / "zarr.json" for name in nodes])
         for name, wanted in structure.items():
             array = self._array(name)
-            found = _Structure(array.shape, array.chunks, str(array.dtype), array.metadata.dimension_names)  # type: ignore[union-attr]
+            found = ArrayPlan(array.shape, array.chunks, str(array.dtype), array.metadata.dimension_names)  # type: ignore[union-attr]
             if found != wanted:
                 raise StoreDamagedError(
                     f"{self.path}: {name}/zarr.json was altered: it says {tuple(found)}, where the plan of the store "
                     f"wants {tuple(wanted)}; copy it again."
                 )
-        self._require_content(self._constant_files())
+        for name in self._constants():
+            if array_digest(self._read(name, ...)) != self._digests[name]:
+                raise StoreDamagedError(f"{self.path}: {name} is not what was written; copy the store again.")
         for block, segment in zip(*np.nonzero(self.done), strict=True):
-            self._require_content(self._files(int(block), int(segment)))
+            files = self._files(int(block), int(segment))
+            self._require_content(files, self._remedy(files[-1]))
 
     def verify(self) -> None:
-        """Read everything, and raise `StoreDamagedError` if anything is not what was written."""
-        for name in self._constants():
-            self._read(name, ...)
+        """Read all trajectories, and raise `StoreDamagedError` if any is not what was written."""
         for block, segment in zip(*np.nonzero(self.done), strict=True):
-            if not self.digests_agree(int(block), int(segment)):
+            try:
+                agree = self.digests_agree(int(block), int(segment))
+                reason = "are not those that were written"
+            except StoreDamagedError as error:
+                agree, reason = False, f"cannot be read ({str(error).removeprefix(f'{self.path}: ').split(';')[0]})"
+            if not agree:
                 rows = self.trajectories(int(block))
+                remedy = self._remedy(self._files(int(block), int(segment))[-1])
                 raise StoreDamagedError(
-                    f"{self.path}: the states of trajectories {rows.start} to {rows.stop - 1} are not those that were "
-                    "written; copy it again, or run it again into another path."
+                    f"{self.path}: the states of trajectories {rows.start} to {rows.stop - 1} {reason}; {remedy}."
                 )
 
-    def _require_content(self, files: list[Path]) -> None:
-        missing = [str(file.relative_to(self.path)) for file in files if not _has_content(file)]
+    def _remedy(self, ledger: Path) -> str:
+        return f"copy the store again, or remove {ledger} and start the same run again to make them anew"
+
+    def _require_content(self, files: list[Path], remedy: str = "copy it again") -> None:
+        missing = [str(file.relative_to(self.path)) for file in files if not has_content(file)]
         if missing:
             others = f", and so are {len(missing) - 1} other files" if len(missing) > 1 else ""
             raise StoreDamagedError(
-                f"{self.path}: {missing[0]} is missing or empty{others}; the store is damaged or only half copied, "
-                "copy it again."
+                f"{self.path}: {missing[0]} is missing or empty{others}: the store is damaged or only half copied; "
+                f"{remedy}."
             )
 
     # ------------------------------------------------------------------ progress
@@ -243,6 +269,8 @@ class Store:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the store for writing; the kernel frees the lock when the process ends, however it ends."""
+        if not os.access(self.path, os.W_OK):
+            raise StoreError(f"{self.path}: cannot be written to; copy it to a place of your own to continue it.")
         with (self.path / "zarr.json").open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -262,7 +290,7 @@ class Store:
     @property
     def quantities(self) -> tuple[str, ...]:
         """Names of the recorded arrays."""
-        return ("position",) if self.plan.scenario.oscillators().overdamped else ("position", "velocity")
+        return quantities(self.plan)
 
     @cached_property
     def coefficients(self) -> dict[str, FloatArray]:
@@ -316,11 +344,11 @@ class Store:
             self._array("engine/checkpoint")[segment, rows.start : rows.stop] = checkpoint
             ledger = self._files(block, segment)
             for file in ledger[:-1]:
-                _flush(file)
-                _flush(file.parent)
+                flush(file)
+                flush(file.parent)
             self._array("engine/ledger")[block, segment] = np.frombuffer(digest.digest(), np.uint8)
-            _flush(ledger[-1])
-            _flush(ledger[-1].parent)
+            flush(ledger[-1])
+            flush(ledger[-1].parent)
         except OSError as error:
             raise StoreError(
                 f"{self.path}: cannot be written: {error.strerror or error}; what is finished is kept, start the same "
@@ -342,7 +370,7 @@ class Store:
             array = self._group[name]
         except Exception as error:  # zarr's errors on damaged metadata are of many kinds
             raise StoreDamagedError(
-                f"{self.path}: {name}/zarr.json is damaged ({_cause(error)}); copy it again."
+                f"{self.path}: {name}/zarr.json is damaged ({cause(error)}); copy it again."
             ) from None
         if not isinstance(array, zarr.Array):
             raise StoreDamagedError(f"{self.path}: {name}/zarr.json was altered: it is no array; copy it again.")
@@ -354,7 +382,7 @@ class Store:
             return np.asarray(array[where])
         except Exception as error:  # the codecs' errors on damaged chunks are of many kinds
             raise StoreDamagedError(
-                f"{self.path}: {name} cannot be read ({_cause(error)}); a chunk of it is damaged, copy it again."
+                f"{self.path}: {name} cannot be read ({cause(error)}); a chunk of it is damaged, copy it again."
             ) from None
 
     def _files(self, block: int, segment: int) -> list[Path]:
@@ -364,116 +392,12 @@ class Store:
         keys["engine/ledger"] = (block, segment, 0)  # type: ignore[assignment]
         return [self.path / name / self._array(name).metadata.encode_chunk_key(key) for name, key in keys.items()]
 
-    def _structure(self) -> dict[str, _Structure]:
-        """What the arrays that runs write must be."""
-        plan, block, saves = self.plan, *self.layout
-        n, d = plan.scenario.n_particles, plan.scenario.langevin().dimension
-        states = _Structure(
-            (plan.n_trajectories, plan.n_saves, n, 1),
-            (block, saves, n, 1),
-            "float64",
-            ("trajectory", "time", "particle", "axis"),
-        )
-        return {
-            **dict.fromkeys(self.quantities, states),
-            "engine/checkpoint": _Structure(
-                (self.n_segments, plan.n_trajectories, d),
-                (1, block, d),
-                "float64",
-                ("time_block", "trajectory", "coordinate"),
-            ),
-            "engine/ledger": _Structure(
-                (self.n_blocks, self.n_segments, DIGEST_BYTES),
-                (1, 1, DIGEST_BYTES),
-                "uint8",
-                ("trajectory_block", "time_block", "byte"),
-            ),
-        }
-
     def _constants(self) -> list[str]:
         """Names of the arrays that are written when the store is made."""
-        names = {"trajectory", "time", "particle", "theory/unit", "theory/drift_matrix", "theory/noise_covariance"}
-        names |= {f"coefficients/{name}" for name in ("initial_mean", "initial_root", "unit")}
-        for group in ("coefficients", "theory"):
-            names |= {f"{group}/{folder.name}" for folder in self.path.glob(f"{group}/*") if folder.is_dir()}
-        return sorted(names)
-
-    def _constant_files(self) -> list[Path]:
-        """Chunk files of everything that is written when the store is made."""
-        result = []
-        for name in self._constants():
-            array = self._array(name)
-            result += [
-                self.path / name / array.metadata.encode_chunk_key(key)
-                for key in product(*(range(-(-n // c)) for n, c in zip(array.shape, array.chunks, strict=True)))
-            ]
-        return result
+        return sorted(self._digests)
 
 
-class _Structure(NamedTuple):
-    """What an array in the store is."""
-
-    shape: tuple[int, ...]
-    chunks: tuple[int, ...]
-    dtype: str
-    dimension_names: tuple[str | None, ...] | None
-
-
-def _own_attributes(path: Path) -> dict[str, Any]:
-    """What stochbind wrote into the zarr.json of a store; read without zarr, which says less about what is wrong."""
-    if not os.path.exists(path):
-        raise StoreError(f"{path}: there is no such store.")
-    if not path.is_dir():
-        raise StoreError(f"{path}: is not a stochbind store, but a file; choose another path.")
-    try:
-        text = (path / "zarr.json").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise StoreError(
-            f"{path}: is not a stochbind store, or only half copied: it holds no zarr.json; choose another path."
-        ) from None
-    except OSError as error:
-        raise StoreError(f"{path}: its zarr.json cannot be read: {error.strerror or error}.") from None
-    except UnicodeDecodeError:
-        raise StoreDamagedError(f"{path}: its zarr.json is damaged (no text); copy it again.") from None
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise StoreDamagedError(f"{path}: its zarr.json is damaged ({_cause(error)}); copy it again.") from None
-    for key in ("attributes", "stochbind"):
-        data = data.get(key) if isinstance(data, dict) else None
-    if not isinstance(data, dict):
-        raise StoreError(f"{path}: is not a stochbind store, but other data; choose another path.")
-    return data
-
-
-def _flush(path: Path) -> None:
-    """Flush a file or a directory to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:  # some file systems cannot flush directories
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _flush_tree(root: Path) -> None:
-    for directory, _, files in os.walk(root):
-        for name in files:
-            _flush(Path(directory) / name)
-        _flush(Path(directory))
-
-
-def _has_content(file: Path) -> bool:
-    try:
-        status = file.stat()
-    except OSError:
-        return False
-    return stat.S_ISREG(status.st_mode) and status.st_size > 0
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, (KeyError, json.JSONDecodeError)):
-        return f"{type(error).__name__}: {error}"
-    return str(error).splitlines()[0].split(". ")[0][:200] if str(error) else type(error).__name__
+@lru_cache(maxsize=4)
+def _plan(text: str) -> Plan:
+    """The plan of a store; a worker opens the same store for each of its blocks."""
+    return Plan.from_dict(json.loads(text), "its plan")

@@ -5,6 +5,7 @@ The lead process makes all of it and computes everything that determines the num
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from importlib import metadata
 from typing import Any, NamedTuple, Self
@@ -42,30 +43,53 @@ class Layout(NamedTuple):
         return cls(block, min(saves, max(1, _UNIT_WORK // work), plan.n_saves))
 
 
+class ArrayPlan(NamedTuple):
+    """What an array that runs fill is."""
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: str
+    dimension_names: tuple[str | None, ...] | None
+
+
+def quantities(plan: Plan) -> tuple[str, ...]:
+    """Names of the recorded arrays."""
+    return ("position",) if plan.scenario.oscillators().overdamped else ("position", "velocity")
+
+
+def arrays(plan: Plan, layout: Layout) -> dict[str, ArrayPlan]:
+    """The arrays that runs fill, by name: recorded quantities, checkpoint and ledger."""
+    n, d = plan.scenario.n_particles, plan.scenario.langevin().dimension
+    block, saves = layout
+    blocks, segments = -(-plan.n_trajectories // block), -(-plan.n_saves // saves)
+    states = ArrayPlan((plan.n_trajectories, plan.n_saves, n, 1), (block, saves, n, 1), "float64", _DIMENSIONS)
+    checkpoint = ((segments, plan.n_trajectories, d), (1, block, d), "float64")
+    ledger = ((blocks, segments, DIGEST_BYTES), (1, 1, DIGEST_BYTES), "uint8")
+    return {
+        **dict.fromkeys(quantities(plan), states),
+        "engine/checkpoint": ArrayPlan(*checkpoint, ("time_block", "trajectory", "coordinate")),
+        "engine/ledger": ArrayPlan(*ledger, ("trajectory_block", "time_block", "byte")),
+    }
+
+
+def array_digest(data: npt.NDArray[Any]) -> str:
+    """Digest of the numbers of an array, in hexadecimal digits."""
+    return hashlib.blake2b(np.ascontiguousarray(data).tobytes(), digest_size=DIGEST_BYTES).hexdigest()
+
+
 def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
     """Everything but the trajectories."""
     scenario = plan.scenario
     n, axis = scenario.n_particles, scenario.axis
     equations = scenario.langevin()
-    names = ("position",) if scenario.oscillators().overdamped else ("position", "velocity")
     packages = ("stochbind", "numpy", "scipy", "numba", "zarr")
     versions = {name: metadata.version(name) for name in packages} | {"python": platform.python_version()}
     stability = equations.stability
-    group.attrs.update(
-        {
-            "title": scenario.name,
-            "stochbind": {
-                "schema": SCHEMA,
-                "plan": plan.to_dict(),
-                "fingerprint": plan.fingerprint,
-                "layout": layout._asdict(),
-                "versions": versions,
-            },
-        }
-    )
 
     def unit(si: str) -> str:
         return "" if scenario.reduced else si
+
+    digests: dict[str, str] = {}
 
     def add(
         where: zarr.Group,
@@ -83,36 +107,28 @@ def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
             dimension_names=dimensions, attributes={"units": units, "long_name": long_name},
         )  # fmt: skip
         array[...] = data
+        digests[array.path] = array_digest(data)
 
     add(group, "trajectory", np.arange(plan.n_trajectories), ("trajectory",), "", "index of the trajectory")
     add(group, "time", plan.time, ("time",), unit("s"), "time since the initial state")
     add(group, "particle", np.arange(n), ("particle",), "", "index of the particle")
-    for name in names:
+    group.create_group("engine")
+    meanings: dict[str, dict[str, Any]] = {
+        "engine/checkpoint": {"long_name": "scaled state at the end of each block of time"},
+        "engine/ledger": {"long_name": "BLAKE2b digest of each finished unit, zero until it is done"},
+    }
+    for name in quantities(plan):
         si, meaning = _UNITS[name]
+        meanings[name] = {"units": unit(si), "long_name": f"{meaning} along {axis}", "axis_name": axis}
+    for name, array in arrays(plan, layout).items():
+        compressed = (BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"),) if name in _UNITS else ()
         group.create_array(
             name,
-            shape=(plan.n_trajectories, plan.n_saves, n, 1),
-            chunks=(layout.trajectories_per_block, layout.saves_per_block, n, 1),
-            dtype="float64",
-            compressors=(BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec()),
-            fill_value=np.nan,
-            dimension_names=_DIMENSIONS,
-            attributes={"units": unit(si), "long_name": f"{meaning} along {axis}", "axis_names": [axis]},
+            **array._asdict(),
+            compressors=(*compressed, Crc32cCodec()),
+            fill_value=0 if array.dtype == "uint8" else np.nan,
+            attributes=meanings[name],
         )
-    blocks = -(-plan.n_trajectories // layout.trajectories_per_block)
-    segments = -(-plan.n_saves // layout.saves_per_block)
-    engine = group.create_group("engine")
-    engine.create_array(
-        "checkpoint", shape=(segments, plan.n_trajectories, equations.dimension), dtype="float64", fill_value=np.nan,
-        chunks=(1, layout.trajectories_per_block, equations.dimension), compressors=Crc32cCodec(),
-        dimension_names=("time_block", "trajectory", "coordinate"),
-        attributes={"long_name": "scaled state at the end of each block of time"},
-    )  # fmt: skip
-    engine.create_array(
-        "ledger", shape=(blocks, segments, DIGEST_BYTES), chunks=(1, 1, DIGEST_BYTES), dtype="uint8", fill_value=0,
-        compressors=Crc32cCodec(), dimension_names=("trajectory_block", "time_block", "byte"),
-        attributes={"long_name": "BLAKE2b digest of each finished unit, zero until it is done"},
-    )  # fmt: skip
     coefficients = group.create_group("coefficients")
     for name, value in plan.coefficients().items():
         labels = ("coordinate", "coordinate_from")[: value.ndim]
@@ -135,3 +151,16 @@ def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
         steady = equations.stationary
         add(theory, "stationary_mean", steady.mean, ("coordinate",), "", "exact, scaled")
         add(theory, "stationary_covariance", steady.covariance, square, "", "exact, scaled")
+    group.attrs.update(
+        {
+            "title": scenario.name,
+            "stochbind": {
+                "schema": SCHEMA,
+                "plan": plan.to_dict(),
+                "fingerprint": plan.fingerprint,
+                "layout": layout._asdict(),
+                "versions": versions,
+                "digests": digests,
+            },
+        }
+    )
