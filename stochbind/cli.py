@@ -11,25 +11,23 @@ import contextlib
 import difflib
 import importlib.resources
 import json
-import math
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from stochbind import errors
+from stochbind import errors, reports
 
 if TYPE_CHECKING:
     from stochbind.analysis.validation import Validation
     from stochbind.engine.ensemble import Map
-    from stochbind.engine.plan import Plan
-    from stochbind.engine.store import Store
     from stochbind.scenario import Scenario
 
 app = typer.Typer(
@@ -90,17 +88,22 @@ def run(
         seed=seed,
         initial=initial,
     )
-    if not quiet or dry_run:
-        for line in _plan_lines(plan):
-            _say(line)
     if dry_run:
         plan.coefficients()  # where a solver refuses a step
+        for line in reports.plan_lines(plan):
+            print(line)
         return
+    if not quiet:
+        for line in reports.plan_lines(plan):
+            _say(line)
     from stochbind.engine.ensemble import run as run_plan
     from stochbind.engine.store import Store
 
-    if not Store.open_or_create(output, plan).pending:
-        _say(f"{output}: complete already, fingerprint {plan.fingerprint}.")
+    store = Store.open_or_create(output, plan)
+    if not store.pending:
+        store.verify()
+        if not quiet:
+            _say(f"{output}: complete already, fingerprint {plan.fingerprint}.")
         return
     with _spread(parallel, workers or os.cpu_count() or 1) as spread, _progress(quiet) as progress:
         store = run_plan(plan, output, map=spread, progress=progress)
@@ -143,8 +146,8 @@ def info(
             "notes": scenario.notes(),
         }
         if store is not None:
-            report["store"] = _store_report(store)
-        print(json.dumps(_finite(report), indent=2, allow_nan=False))
+            report["store"] = reports.store_report(store)
+        print(json.dumps(reports.json_ready(report), indent=2, allow_nan=False))
         return
     print(f"{scenario.name} ({scenario.kind}, {scenario.n_particles} particles)")
     for text in (scenario.description, scenario.source and f"Source: {scenario.source}"):
@@ -160,7 +163,7 @@ def info(
         print(f"Note: {note}")
     if store is not None:
         print()
-        for key, value in _store_report(store).items():
+        for key, value in reports.store_report(store).items():
             print(f"{key}: {value}")
 
 
@@ -177,9 +180,9 @@ def validate(store: StoreArgument, as_json: JsonOption = False) -> None:
             "rows": [row._asdict() for row in result.rows],
             "notes": result.notes,
         }
-        print(json.dumps(_finite(report), indent=2, allow_nan=False))
+        print(json.dumps(reports.json_ready(report), indent=2, allow_nan=False))
     else:
-        _print_validation(store, result)
+        reports.print_validation(store, result)
     if not result.agrees:
         raise typer.Exit(3)
 
@@ -236,7 +239,8 @@ def scenarios(
 
 def main() -> NoReturn:
     """Run the command line; errors of the user become one sentence and an exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, partial(_interrupted, 143))
+    signal.signal(signal.SIGINT, partial(_interrupted, 130))
     try:
         app()
     except errors.StochbindError as error:
@@ -248,10 +252,15 @@ def main() -> NoReturn:
     except OSError as error:
         print(f"error: {error.filename or 'the system'}: {error.strerror or error}.", file=sys.stderr)
         sys.exit(74)
-    except KeyboardInterrupt:
-        print("interrupted; what is finished is kept, the same command continues", file=sys.stderr)
-        sys.exit(130)
     sys.exit(0)
+
+
+def _interrupted(code: int, *_: object) -> NoReturn:
+    """End in order, once: a second signal while workers are being stopped changes nothing."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    _say("interrupted; what is finished is kept, and the same command continues it")
+    sys.exit(code)
 
 
 def _shipped() -> dict[str, Path]:
@@ -267,7 +276,7 @@ def _scenario(text: str) -> Scenario:
     from stochbind.scenario import Scenario
 
     shipped = _shipped()
-    if os.path.exists(text):
+    if os.path.exists(text) and not (text in shipped and os.path.isdir(text)):
         return Scenario.from_toml(text)
     if text in shipped:
         return Scenario.from_toml(shipped[text])
@@ -285,19 +294,6 @@ def _duration(text: str, scenario: Scenario) -> float:
     except ValueError as error:
         reason = f"must be a bare number in reduced units, but is {text!r}" if scenario.reduced else str(error)
         raise errors.PlanError(f"`--step` {reason.rstrip('.')}.") from None
-
-
-def _plan_lines(plan: Plan) -> Iterator[str]:
-    scenario = plan.scenario
-    unit = "" if scenario.reduced else " s"
-    yield (
-        f"{scenario.name}: {plan.n_trajectories} trajectories of {plan.n_steps} steps of {plan.step:.6g}{unit}, "
-        f"{plan.n_saves} states kept, up to {plan.n_bytes / 1e6:.4g} MB"
-    )
-    yield f"The array is {scenario.langevin().stability.sentence}."
-    for note in (*scenario.notes(), plan.relaxation_note()):
-        if note:
-            yield f"Note: {note}"
 
 
 @contextlib.contextmanager
@@ -340,24 +336,6 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
     yield speak
 
 
-def _store_report(store: Store) -> dict[str, Any]:
-    done, plan = store.done, store.plan
-    return {
-        "path": str(store.path),
-        "fingerprint": plan.fingerprint,
-        "complete": bool(done.all()),
-        "units_done": int(done.sum()),
-        "units_total": int(done.size),
-        "n_trajectories": plan.n_trajectories,
-        "n_steps": plan.n_steps,
-        "step": plan.step,
-        "save_every": plan.save_every,
-        "seed": plan.seed,
-        "initial": plan.initial,
-        "solver": plan.solver,
-    }
-
-
 def _validation(path: Path) -> tuple[Validation, Scenario]:
     from stochbind.analysis.validation import validate as compare
     from stochbind.engine.reading import open_dataset
@@ -367,42 +345,6 @@ def _validation(path: Path) -> tuple[Validation, Scenario]:
     store.require_complete()
     store.verify()
     return compare(open_dataset(path)), store.plan.scenario
-
-
-def _print_validation(path: Path, result: Validation) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{path}: {result.n_trajectories} trajectories", title_justify="left")
-    for name in ("quantity", "of"):
-        table.add_column(name, no_wrap=True)
-    for name in ("simulated", "± stderr", "exact", "z", "unit"):
-        table.add_column(name, justify="right" if name != "unit" else "left", no_wrap=True)
-    for row in result.rows:
-        z = f"{row.z:+.2f}" if abs(row.z) <= 5 else f"[bold red]{row.z:+.2f}[/]"
-        numbers = (f"{row.value:.5g}", f"{row.stderr:.2g}", f"{row.exact:.5g}", z, row.unit)
-        table.add_row(row.quantity, row.where, *numbers)
-    console = Console(width=None if sys.stdout.isatty() else 100)
-    console.print(table)
-    start, stop = result.window
-    console.print(
-        f"Averaged from {start:.6g} to {stop:.6g}; pairs are receiver <- sender; exact: mean over the same states."
-    )
-    for note in result.notes:
-        console.print(f"Note: {note}", highlight=False)
-    verdict = "All agree" if result.agrees else "DISAGREEMENT"
-    console.print(f"{verdict}: the largest |z| is {abs(result.worst.z):.2f} (limit 5).", highlight=False)
-
-
-def _finite(value: Any) -> Any:
-    """The same data with what JSON cannot hold (infinite, NaN) as null."""
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _say(line: str) -> None:

@@ -1,8 +1,10 @@
 """The command line, on real stores; mistakes have tests of their own."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -48,7 +50,7 @@ def test_run_over_a_real_dask_cluster(tmp_path, store):
 
 def test_dry_run_writes_nothing(tmp_path):
     result = invoke("run", SCENARIO, "-o", tmp_path / "run.zarr", "--dry-run")
-    assert "MB" in result.stderr
+    assert "MB" in result.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -65,7 +67,7 @@ def test_options_override_the_run_table(tmp_path):
 def test_step_with_a_unit(tmp_path):
     name = Path(SCENARIO).with_name("unidirectional_pair.toml")
     result = invoke("run", name, "-o", tmp_path / "x", "--step", "1500 ns", "--dry-run")
-    assert "steps of 1.5e-06 s" in result.stderr
+    assert "steps of 1.5e-06 s" in result.stdout
 
 
 def test_info_of_a_scenario_and_of_a_store(store):
@@ -105,6 +107,33 @@ def test_validate_fails_on_disagreement(store, monkeypatch):
 def test_plot(store, tmp_path, suffix):
     invoke("plot", store, "-o", tmp_path / f"figure{suffix}")
     assert (tmp_path / f"figure{suffix}").stat().st_size > 10_000
+
+
+def test_the_table_fits_a_narrow_terminal(store):
+    """Nothing is cut off, and no line is longer than 84 columns."""
+    lines = invoke("validate", store).stdout.splitlines()
+    rows = [line for line in lines if line.strip().startswith(("heat current", "response asymmetry", "non-reciprocal"))]
+    assert len(rows) == 4
+    assert all(len(line.rstrip()) <= 84 and "…" not in line for line in rows)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_it_says_so_and_goes_on(tmp_path, number, code):
+    path = tmp_path / "run.zarr"
+    command = [sys.executable, "-m", "stochbind.cli", "run", SCENARIO, "-o", str(path), "--steps", "100000"]
+    command += ["--trajectories", "64", "--parallel", "processes", "--workers", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not path.exists():
+        time.sleep(0.05)
+    time.sleep(1.5)
+    process.send_signal(number)
+    _, message = process.communicate(timeout=60)
+    if process.returncode != 0:  # a fast machine may have finished
+        assert process.returncode == code
+        assert "the same command continues" in message
+        assert "Traceback" not in message
+    subprocess.run(command, check=True, capture_output=True)
+    assert sb.Store.open(path).done.all()
 
 
 def test_scenarios():

@@ -25,6 +25,7 @@ ROOMS = (
     "engine",
     "analysis",
     "plots",
+    "reports",
     "cli",
 )
 APART = {("langevin", "optics"), ("oscillators", "optics"), ("analysis", "engine")}

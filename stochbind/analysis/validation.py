@@ -66,6 +66,8 @@ class Validation:
         Number of trajectories.
     stable : bool
         Whether there is a steady state.
+    time_unit : str
+        Unit of the window; empty in reduced units.
     """
 
     rows: tuple[Row, ...]
@@ -73,6 +75,7 @@ class Validation:
     window: tuple[float, float]
     n_trajectories: int
     stable: bool
+    time_unit: str = "s"
 
     @property
     def worst(self) -> Row:
@@ -161,6 +164,7 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
         window=(float(time[start]), float(time[-1])),
         n_trajectories=dataset.sizes["trajectory"],
         stable=stability.stable,
+        time_unit="" if scenario.reduced else "s",
     )
 
 

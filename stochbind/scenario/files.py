@@ -25,12 +25,15 @@ _KINDS: dict[str, type[BaseModel]] = {"tweezers": TweezerScenario, "oscillators"
 _ADAPTER: TypeAdapter[Scenario] = TypeAdapter(
     Annotated[TweezerScenario | OscillatorScenario, Field(discriminator="kind")]
 )
-# A dotted key deeper than allowed: the time and memory that tomllib takes for one grow with the square of its length.
+# What must not reach tomllib: a deep dotted key, which takes time and memory with the square of its length, and an
+# integer of thousands of digits, which Python neither reads nor writes. Strings and comments are passed over.
 _KEY = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
-_DEEP_KEY = re.compile(rf"(?<![\w-]){_KEY}(?:[ \t]*+\.[ \t]*+{_KEY}){{{DEEPEST_NESTING}}}", re.ASCII)
-
-# Python neither reads nor writes an integer of more than 4300 decimal digits.
-_LONG_NUMBER = re.compile(r"(?<![0-9a-fA-F_])[0-9a-fA-F_]{4000}")
+_MONSTER = re.compile(
+    rf"""(?<![\w-])(?P<deep>{_KEY}(?:[ \t]*+\.[ \t]*+{_KEY}){{{DEEPEST_NESTING}}})
+    | (?<![\w-])(?P<long>[+-]?[0-9a-zA-Z_]{{4000}})
+    | \"{{3}}(?:\\.|[^\\])*?(?:\"{{3}}|\Z) | '{{3}}.*?(?:'{{3}}|\Z) | "(?:\\.|[^"\\\n])*+"? | '[^'\n]*+'? | \#[^\n]*+""",
+    re.ASCII | re.DOTALL | re.VERBOSE,
+)
 
 
 def read(path: str | Path) -> Scenario:
@@ -65,10 +68,11 @@ def parse(text: str, origin: str = "scenario") -> Scenario:
     origin : str
         Where the text comes from, for messages.
     """
-    if _DEEP_KEY.search(text):
-        raise ScenarioError(f"{origin}: is nested more than {DEEPEST_NESTING} deep.")
-    if _LONG_NUMBER.search(text):
-        raise ScenarioError(f"{origin}: holds a number of too many digits.")
+    for token in _MONSTER.finditer(text):
+        if token["deep"]:
+            raise ScenarioError(f"{origin}: is nested more than {DEEPEST_NESTING} deep.")
+        if token["long"]:
+            raise ScenarioError(f"{origin}: holds a number of too many digits.")
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

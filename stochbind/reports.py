@@ -1,0 +1,90 @@
+"""What the command line prints: lines, tables and plain data."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stochbind.analysis.validation import Validation
+    from stochbind.engine.plan import Plan
+    from stochbind.engine.store import Store
+
+
+def plan_lines(plan: Plan) -> Iterator[str]:
+    """What a run is about to do, and warnings, one line each."""
+    scenario = plan.scenario
+    unit = "" if scenario.reduced else " s"
+    yield (
+        f"{scenario.name}: {plan.n_trajectories} trajectories of {plan.n_steps} steps of {plan.step:.6g}{unit}, "
+        f"{plan.n_saves} states kept, up to {plan.n_bytes / 1e6:.4g} MB"
+    )
+    yield f"The array is {scenario.langevin().stability.sentence}."
+    for note in (*scenario.notes(), plan.relaxation_note()):
+        if note:
+            yield f"Note: {note}"
+
+
+def store_report(store: Store) -> dict[str, Any]:
+    """What a store holds and how far it is."""
+    done, plan = store.done, store.plan
+    return {
+        "path": str(store.path),
+        "fingerprint": plan.fingerprint,
+        "complete": bool(done.all()),
+        "units_done": int(done.sum()),
+        "units_total": int(done.size),
+        "n_trajectories": plan.n_trajectories,
+        "n_steps": plan.n_steps,
+        "step": plan.step,
+        "save_every": plan.save_every,
+        "seed": plan.seed,
+        "initial": plan.initial,
+        "solver": plan.solver,
+    }
+
+
+def print_validation(path: Path, result: Validation) -> None:
+    """Print the table of a validation, its notes and the verdict."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{path}: {result.n_trajectories} trajectories", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("quantity", "of"):
+        table.add_column(name, no_wrap=True)
+    for name in ("simulated", "± stderr", "exact", "z"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("unit", no_wrap=True)
+    for row in result.rows:
+        z = f"{row.z:+.2f}" if abs(row.z) <= 5 else f"[bold red]{row.z:+.2f}[/]"
+        numbers = (f"{row.value:.5g}", f"{row.stderr:.2g}", f"{row.exact:.5g}", z, row.unit)
+        table.add_row(row.quantity, row.where, *numbers)
+    # A table that is cut says nothing: never narrower than its numbers.
+    console = Console(width=max(84, shutil.get_terminal_size().columns if sys.stdout.isatty() else 100))
+    console.print(table)
+    start, stop = result.window
+    console.print(
+        f"Averaged from {start:.6g} to {stop:.6g}{' s' if result.time_unit else ''}; pairs are receiver <- sender; "
+        "exact: mean over the same states; z: in standard errors.",
+        highlight=False,
+    )
+    for note in result.notes:
+        console.print(f"Note: {note}", highlight=False)
+    verdict = "All agree" if result.agrees else "DISAGREEMENT"
+    console.print(f"{verdict}: the largest |z| is {abs(result.worst.z):.2f} (limit 5).", highlight=False)
+
+
+def json_ready(value: Any) -> Any:
+    """The same data with what JSON cannot hold (infinite, NaN) as null."""
+    if isinstance(value, dict):
+        return {str(key): json_ready(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_ready(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
