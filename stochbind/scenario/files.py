@@ -26,12 +26,13 @@ _ADAPTER: TypeAdapter[Scenario] = TypeAdapter(
     Annotated[TweezerScenario | OscillatorScenario, Field(discriminator="kind")]
 )
 # What must not reach tomllib: a deep dotted key, which takes time and memory with the square of its length, and an
-# integer of thousands of digits, which Python neither reads nor writes. Strings and comments are passed over.
+# integer of thousands of digits, which Python does not write back. Strings and comments are passed over.
 _KEY = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
 _MONSTER = re.compile(
     rf"""(?<![\w-])(?P<deep>{_KEY}(?:[ \t]*+\.[ \t]*+{_KEY}){{{DEEPEST_NESTING}}})
     | (?<![\w-])(?P<long>[+-]?[0-9a-zA-Z_]{{4000}})
-    | \"{{3}}(?:\\.|[^\\])*?(?:\"{{3}}|\Z) | '{{3}}.*?(?:'{{3}}|\Z) | "(?:\\.|[^"\\\n])*+"? | '[^'\n]*+'? | \#[^\n]*+""",
+    | \"{{3}}(?:\\.|[^\\])*?(?:\"{{3}}|\Z) | '{{3}}.*?(?:'{{3}}|\Z)
+    | "(?:\\.|[^"\\\n])*+"? | '[^'\n]*+'? | \#[^\n]*+""",
     re.ASCII | re.DOTALL | re.VERBOSE,
 )
 
@@ -72,7 +73,7 @@ def parse(text: str, origin: str = "scenario") -> Scenario:
         if token["deep"]:
             raise ScenarioError(f"{origin}: is nested more than {DEEPEST_NESTING} deep.")
         if token["long"]:
-            raise ScenarioError(f"{origin}: holds a number of too many digits.")
+            raise ScenarioError(f"{origin}: holds a number or word of more than 4000 characters.")
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
