@@ -193,21 +193,22 @@ def plot(
     output: Annotated[Path, typer.Option("--output", "-o", help="Figure to write: .png, .pdf or .svg.")],
 ) -> None:
     """Draw the figure of a finished run: paths, temperatures, energy currents and susceptibilities."""
-    import numpy as np
-
     from stochbind import plots
     from stochbind.analysis import transfer
     from stochbind.engine.reading import open_dataset
 
-    if output.suffix not in (".png", ".pdf", ".svg"):
+    if output.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise errors.PlanError(f"`--output` must end in .png, .pdf or .svg, but is {str(output)!r}.")
     result, scenario = _validation(store)
-    array = scenario.oscillators()
-    equations = array.langevin()
-    natural = 1.0 / equations.time_unit
-    frequency = np.linspace(0.02, 2.0, 800) * natural
-    response = np.array([transfer.susceptibility(array, equations, omega) for omega in frequency])
-    figure = plots.overview(open_dataset(store), result, frequency, response, reduced=scenario.reduced)
+    dataset, array = open_dataset(store), scenario.oscillators()
+    exact = plots.Response(*transfer.spectrum(array, array.langevin(), 800))
+    try:
+        found = plots.Response(*transfer.found_spectrum(array, dataset, 60))
+    except errors.TooFewSamplesError:
+        found = None
+    figure = plots.overview(
+        dataset, result, exact, found, bath_temperature=array.bath_temperature, reduced=scenario.reduced
+    )
     try:
         figure.savefig(output, dpi=150)
     except OSError as error:

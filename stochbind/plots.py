@@ -1,8 +1,12 @@
-"""Figures. One function per panel, which draws what it is given and computes nothing."""
+"""Figures. One function per panel, which draws what it is given and computes nothing.
+
+Colour is the particle (the receiver, for pairs), the marker is the quantity, points with error bars are simulated, and
+lines are exact.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,34 +17,39 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stochbind.analysis.validation import Validation
+    from stochbind.analysis.validation import Row, Validation
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-_PREFIX = {
-    -24: "y",
-    -21: "z",
-    -18: "a",
-    -15: "f",
-    -12: "p",
-    -9: "n",
-    -6: "µ",
-    -3: "m",
-    0: "",
-    3: "k",
-    6: "M",
-    9: "G",
-}
+_PREFIX = {-24: "y", -21: "z", -18: "a", -15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G"}
+#: More particles or pairs than this are not drawn.
+_MOST = 12
+
+
+class Response(NamedTuple):
+    """Susceptibility over frequency.
+
+    Attributes
+    ----------
+    angular_frequency : (n,) float
+        [rad/s].
+    value : (n, N, N) complex
+        Displacement of j per force on k [m/N].
+    """
+
+    angular_frequency: FloatArray
+    value: ComplexArray
 
 
 def overview(
     dataset: xr.Dataset,
     validation: Validation,
-    angular_frequency: FloatArray,
-    susceptibility: ComplexArray,
+    exact: Response,
+    found: Response | None,
     *,
+    bath_temperature: FloatArray,
     reduced: bool = False,
 ) -> Figure:
-    """The figure of a run: paths, temperatures, energy currents and susceptibilities, simulated and exact.
+    """The figure of a run: paths, temperatures, energy currents, response and deviations, simulated and exact.
 
     Parameters
     ----------
@@ -48,108 +57,146 @@ def overview(
         The run.
     validation : Validation
         Its table.
-    angular_frequency : (n,) float
-        Frequencies [rad/s].
-    susceptibility : (n, N, N) complex
-        Displacement of j per force on k at each frequency [m/N].
+    exact, found : Response
+        Exact susceptibility, and that found from the record, if it can be.
+    bath_temperature : (N,) float
+        [K].
     reduced : bool
         Whether the numbers are in reduced units.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Four panels.
+        Five panels.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 7), layout="constrained")
-    axes = figure.subplots(2, 2)
-    paths(axes[0, 0], dataset, reduced=reduced)
-    temperatures(axes[0, 1], validation, reduced=reduced)
-    currents(axes[1, 0], validation, reduced=reduced)
-    susceptibilities(axes[1, 1], angular_frequency, susceptibility, reduced=reduced)
-    worst = validation.worst
-    figure.suptitle(
-        f"{dataset.attrs.get('title', '')}: {validation.n_trajectories} trajectories, largest deviation from the exact "
-        f"value {abs(worst.z):.1f} standard errors",
-        fontsize="medium",
-    )
+    figure = Figure(figsize=(12, 7), layout="constrained")
+    axes = figure.subplot_mosaic("abc;dee")
+    paths(axes["a"], dataset, reduced=reduced)
+    temperatures(axes["b"], validation, bath_temperature, reduced=reduced)
+    currents(axes["c"], validation, reduced=reduced)
+    susceptibilities(axes["d"], exact, found, reduced=reduced)
+    deviations(axes["e"], validation)
+    for letter, ax in axes.items():
+        ax.set_title(f"({letter}) {ax.get_title()}", loc="left", fontsize="medium")
+        ax.set_title("", loc="center")
+    figure.suptitle(f"{dataset.attrs.get('title', '')}, {validation.n_trajectories} trajectories", fontsize="large")
     return figure
 
 
-def paths(ax: Axes, dataset: xr.Dataset, *, reduced: bool = False, n_saves: int = 120) -> Axes:
+def paths(ax: Axes, dataset: xr.Dataset, *, reduced: bool = False, n_saves: int = 60) -> Axes:
     """Position of the particles in trajectory 0, over the last states of the record."""
     part = dataset["position"].isel(trajectory=0, axis=0, time=slice(-n_saves, None))
     position, time = part.to_numpy(), part["time"].to_numpy()
     factor, prefix = _scale(position, reduced)
-    time_factor, time_prefix = _scale(time, reduced)
+    time_factor, time_prefix = _scale(time - time[0], reduced)
     for j in range(min(position.shape[1], len(_COLORS))):
-        ax.plot(time / time_factor, position[:, j] / factor, color=_COLORS[j], lw=1, label=f"particle {j}")
+        ax.plot((time - time[0]) / time_factor, position[:, j] / factor, ".-", color=_COLORS[j], lw=1, label=f"{j}")
     ax.set(
         xlabel="time" + ("" if reduced else f" ({time_prefix}s)"),
         ylabel="position" + ("" if reduced else f" ({prefix}m)"),
-        title="one trajectory",
+        title="end of one trajectory",
     )
-    ax.legend(frameon=False, fontsize="small")
+    ax.legend(title="particle", frameon=False, fontsize="small", ncols=2, loc="upper left")
     return ax
 
 
-def temperatures(ax: Axes, validation: Validation, *, reduced: bool = False) -> Axes:
-    """Kinetic and position temperature of each particle."""
-    _estimates(ax, validation, ("kinetic temperature", "position temperature"), 1.0)
-    ax.set(ylabel="temperature" + ("" if reduced else " (K)"), title="temperatures", ylim=(0, None))
+def temperatures(ax: Axes, validation: Validation, bath_temperature: FloatArray, *, reduced: bool = False) -> Axes:
+    """Kinetic and position temperature of each particle, and that of its bath."""
+    n = min(len(bath_temperature), _MOST)
+    for shift, marker, name in ((-0.15, "o", "kinetic temperature"), (0.15, "s", "position temperature")):
+        rows = [row for row in validation.rows if row.quantity == name and int(row.where) < n]
+        for row in rows:
+            j = int(row.where)
+            _point(ax, j + shift, row, marker, _COLORS[j % len(_COLORS)], 1.0)
+        if rows:
+            ax.plot([], [], marker, color="0.4", ms=4, label=name.removesuffix(" temperature"))
+    ax.hlines(bath_temperature[:n], np.arange(n) - 0.4, np.arange(n) + 0.4, color="0.6", ls=":", label="bath")
+    ax.plot([], [], color="k", lw=1, label="exact")
+    values = [row.exact for row in validation.rows if row.quantity.endswith("temperature")]
+    if min(values) > 0 and max(values) > 3 * min(values):
+        ax.set_yscale("log")
+        for set_formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+            set_formatter("{x:g}")
+    ax.set(xlabel="particle", ylabel="temperature" + ("" if reduced else " (K)"), title="temperatures")
+    ax.set_xticks(range(n))
+    ax.legend(frameon=False, fontsize="small")
     return ax
 
 
 def currents(ax: Axes, validation: Validation, *, reduced: bool = False) -> Axes:
-    """Heat from the gas, and the power of the coupling on each particle."""
-    names = ("heat current", "power")
-    values = np.array([abs(row.exact) for row in validation.rows if row.quantity in names])
-    factor, prefix = _scale(values, reduced)
-    _estimates(ax, validation, names, factor)
-    ax.axhline(0, color="0.7", lw=0.8, zorder=0)
+    """Heat from the gas to each particle, and the power that each receives from others."""
+    rows = [row for row in validation.rows if row.quantity in ("heat current", "power")][:_MOST]
+    factor, prefix = _scale(np.array([row.exact for row in rows]), reduced)
+    labels = []
+    for at, row in enumerate(rows):
+        receiver = int(row.where.split(" ")[0])
+        marker = "o" if row.quantity == "heat current" else "s"
+        _point(ax, at, row, marker, _COLORS[receiver % len(_COLORS)], factor)
+        labels.append(f"{row.where} ← bath" if row.quantity == "heat current" else row.where.replace("<-", "←"))
+    ax.axhline(0, color="0.8", lw=0.8, zorder=0)
+    ax.set_xticks(range(len(rows)), labels, rotation=0 if len(rows) <= 4 else 90, fontsize="small")
+    ax.set_xlim(-0.6, len(rows) - 0.4)
+    for marker, name in (("o", "heat"), ("s", "power")):
+        ax.plot([], [], marker, color="0.4", ms=4, label=name)
+    ax.plot([], [], color="k", lw=1, label="exact")
+    ax.legend(frameon=False, fontsize="small")
     ax.set(ylabel="to the particle" + ("" if reduced else f" ({prefix}W)"), title="energy currents")
     return ax
 
 
-def susceptibilities(
-    ax: Axes, angular_frequency: FloatArray, susceptibility: ComplexArray, *, reduced: bool = False
-) -> Axes:
-    """Exact response of each particle to a force on its neighbour, both ways."""
-    n = susceptibility.shape[-1]
-    size = np.abs(susceptibility)
-    factor, prefix = _scale(angular_frequency / (2 * np.pi), reduced)
-    x = angular_frequency / (1.0 if reduced else 2 * np.pi * factor)
-    top = float(size.max()) or 1.0
-    pairs = [(0, 1), (1, 0)] if n > 1 else [(0, 0)]
-    for color, (j, k) in zip(_COLORS, pairs, strict=False):
-        silent = size[:, j, k].max() < 1e-4 * top
-        label = f"{j} to a force on {k}" + (" (below the frame)" if silent else "")
-        ax.semilogy(x, np.maximum(size[:, j, k], 1e-9 * top), color=color, label=label)
-    ax.semilogy(x, size[:, 0, 0], color="0.6", lw=1, ls="--", label="0 to a force on 0")
+def susceptibilities(ax: Axes, exact: Response, found: Response | None, *, reduced: bool = False) -> Axes:
+    """Response of particles 0 and 1 to a force on the other, both ways: lines exact, points from the record."""
+    omega, size = exact.angular_frequency, np.abs(exact.value)
+    factor, prefix = _scale(omega / (2 * np.pi), reduced)
+    turn = 1.0 if reduced else 2 * np.pi * factor
+    pairs = [(0, 1), (1, 0)] if size.shape[-1] > 1 else [(0, 0)]
+    top = max(float(size[:, j, k].max()) for j, k in pairs) or 1.0
+    floor = 1e-3 * top
+    for j, k in pairs:
+        color = _COLORS[j]
+        if size[:, j, k].max() > floor:
+            ax.semilogy(omega / turn, size[:, j, k], color=color, lw=1, label=f"{j} ← force on {k}")
+        else:
+            ax.annotate(f"{j} ← force on {k}: exact value below the frame", (0.03, 0.06), xycoords="axes fraction", color=color)
+        if found is not None:
+            ax.semilogy(found.angular_frequency / turn, np.abs(found.value[:, j, k]), ".", color=color, ms=4)
     ax.set(
         xlabel="angular frequency" if reduced else f"frequency ({prefix}Hz)",
-        ylabel="response" + ("" if reduced else " (m/N)"),
-        title="susceptibility (exact)",
-        ylim=(1e-4 * top, 2 * top),
+        ylabel=r"$|\chi_{jk}|$" + ("" if reduced else " (m/N)"),
+        title="response (points: from the record)",
+        ylim=(floor, 3 * top),
     )
     ax.legend(frameon=False, fontsize="small")
     return ax
 
 
-def _estimates(ax: Axes, validation: Validation, names: tuple[str, ...], factor: float) -> None:
-    """Points with error bars for the simulation, bars for the exact values."""
-    rows = [row for row in validation.rows if row.quantity in names]
-    for color, name in zip(_COLORS, names, strict=False):
-        at = [i for i, row in enumerate(rows) if row.quantity == name]
-        value, error, exact = (
-            np.array([getattr(rows[i], field) for i in at]) / factor for field in ("value", "stderr", "exact")
-        )
-        ax.hlines(exact, np.array(at) - 0.3, np.array(at) + 0.3, color=color, lw=5, alpha=0.35)
-        ax.errorbar(at, value, error, fmt="o", ms=4, capsize=3, color=color, label=f"{name} (bar: exact)")
-    ax.set_xticks(range(len(rows)), [row.where.replace(" <- ", "←") for row in rows])
-    ax.set_xlabel("particle, or receiver←sender")
-    ax.legend(frameon=False, fontsize="small")
+def deviations(ax: Axes, validation: Validation) -> Axes:
+    """Distance of every quantity from its exact value, in standard errors."""
+    rows = validation.rows
+    for edge, shade in ((5, "0.96"), (2, "0.9")):
+        ax.axhspan(-edge, edge, color=shade, lw=0)
+    for at, row in enumerate(rows):
+        color = _COLORS[int(row.where.split(" ")[0]) % len(_COLORS)] if row.where else "0.3"
+        ax.plot(at, np.clip(row.z, -8, 8), "o", ms=4, color=color)
+    if len(rows) <= 40:
+        labels = [f"{row.quantity} {row.where.replace(' <- ', '←')}".strip() for row in rows]
+        ax.set_xticks(range(len(rows)), labels, rotation=60, ha="right", fontsize="x-small")
+    ax.set_xlim(-0.7, len(rows) - 0.3)
+    worst = max(5.6, *(min(abs(row.z), 8.0) + 0.5 for row in rows))
+    ax.set(
+        ylabel="z",
+        ylim=(-worst, worst),
+        title=f"deviation from exact, in standard errors; largest of {len(rows)}: {abs(validation.worst.z):.2f}",
+    )
+    return ax
+
+
+def _point(ax: Axes, at: float, row: Row, marker: str, color: str, factor: float) -> None:
+    """A simulated value with its error bar on the line of the exact one."""
+    ax.hlines(row.exact / factor, at - 0.28, at + 0.28, color="k", lw=1, zorder=1)
+    ax.errorbar(at, row.value / factor, row.stderr / factor, fmt=marker, ms=4, capsize=5, color=color, zorder=2)
 
 
 def _scale(value: FloatArray, reduced: bool) -> tuple[float, str]:

@@ -18,10 +18,12 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import xarray as xr
 from scipy import linalg
 
 from stochbind.analysis import thermodynamics
 from stochbind.analysis.statistics import Estimate, Record
+from stochbind.analysis.statistics import record as sum_record
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import TooFewSamplesError
 from stochbind.langevin import Langevin
@@ -187,6 +189,26 @@ def regressed_equations(equations: Langevin, record: Record) -> Langevin:
         unit=equations.unit,
         time_unit=equations.time_unit,
     )
+
+
+def spectrum(array: Oscillators, equations: Langevin, n_frequencies: int) -> tuple[FloatArray, ComplexArray]:
+    """Susceptibility from zero to twice the fastest rate: frequencies [rad/s], (n,), and values [m/N], (n, N, N)."""
+    omega = np.linspace(0.02, 2.0, n_frequencies) / equations.time_unit
+    return omega, np.array([susceptibility(array, equations, value) for value in omega])
+
+
+def found_spectrum(array: Oscillators, dataset: xr.Dataset, n_frequencies: int) -> tuple[FloatArray, ComplexArray]:
+    """Susceptibility that a record shows; see `spectrum` and `regressed_equations`.
+
+    Raises
+    ------
+    TooFewSamplesError
+        If the record does not resolve it.
+    """
+    equations = array.langevin()
+    start = dataset.sizes["time"] // 2
+    whole = sum_record(dataset, equations, start=start).regrouped(1)
+    return spectrum(array, regressed_equations(equations, whole), n_frequencies)
 
 
 def response_transfer(array: Oscillators, equations: Langevin, record: Record) -> Transfers:
