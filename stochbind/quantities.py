@@ -23,7 +23,7 @@ from stochbind.checks import short
 Sign = Literal["any", "positive", "not negative"]
 
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?"
-_UNIT = r"[A-Za-z°]+(?:(?:\*\*|\^)-?\d{1,2})?"
+_UNIT = r"[A-Za-z°]+(?:(?:\*\*|\^)-?[1-9]\d?)?"
 _FORM = re.compile(rf"\s*({_NUMBER})\s*(?:(1?\s*/)?\s*({_UNIT}(?:(?:\s*[*/]\s*|\s+){_UNIT})*))?\s*", re.ASCII)
 _LONGEST = 64
 #: What word processors make of a unit, and what it stands for.
