@@ -24,6 +24,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 import warnings
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
@@ -56,6 +57,10 @@ from stochbind.errors import (
     StoreLockedError,
     StoreMismatchError,
 )
+
+
+#: Filters of warnings belong to the process, not to a thread.
+_WARNINGS = threading.Lock()
 
 
 class Store:
@@ -103,7 +108,10 @@ class Store:
             shutil.rmtree(draft, ignore_errors=True)
             group = zarr.create_group(draft, zarr_format=3)
             write_structure(group, plan, Layout.of(plan))
-            with warnings.catch_warnings():  # Zarr v3 has no standard for this yet, but every reader looks for it
+            with (
+                _WARNINGS,
+                warnings.catch_warnings(),
+            ):  # Zarr v3 has no standard for this yet, but every reader looks for it
                 warnings.simplefilter("ignore")
                 zarr.consolidate_metadata(draft)
             flush_tree(draft)
