@@ -313,7 +313,10 @@ class Langevin:
                 self.stability.growth_rate,
             )
         mean: FloatArray = np.linalg.solve(self.drift_matrix, -self.constant_drift).astype(np.float64)
-        return Moments(mean, covariance.astype(np.float64))
+        result = Moments(mean, covariance.astype(np.float64))
+        for part in result:
+            part.setflags(write=False)
+        return result
 
     def stationary_covariance(self) -> FloatArray:
         """Exact stationary covariance, (d, d), in scaled units; see `stationary`."""

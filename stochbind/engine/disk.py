@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import json
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stochbind.errors import StoreDamagedError, StoreError
+from stochbind.errors import StoreDamagedError, StoreError, StoreLockedError
 
 
 def own_attributes(path: Path) -> dict[str, Any]:
@@ -37,6 +40,21 @@ def own_attributes(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise StoreError(f"{path}: is not a stochbind store, but other data; choose another path.")
     return data
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a store for writing; the kernel frees the lock when the process ends, however it ends."""
+    if not os.access(path, os.W_OK):
+        raise StoreError(f"{path}: cannot be written to; copy it to a place of your own to continue it.")
+    with (path / "zarr.json").open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise StoreLockedError(f"{path}: another run is writing to it; wait for it to end.") from None
+            # Some network file systems have no locks. Work goes on: units are idempotent, written by renaming.
+        yield
 
 
 def flush(path: Path) -> None:

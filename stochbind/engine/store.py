@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -37,7 +36,7 @@ import zarr
 
 from stochbind import checks
 from stochbind.checks import FloatArray
-from stochbind.engine.disk import cause, flush, flush_tree, has_content, own_attributes
+from stochbind.engine.disk import cause, exclusive, flush, flush_tree, has_content, own_attributes
 from stochbind.engine.plan import Plan
 from stochbind.engine.structure import (
     DIGEST_BYTES,
@@ -57,7 +56,6 @@ from stochbind.errors import (
     StoreLockedError,
     StoreMismatchError,
 )
-
 
 #: Filters of warnings belong to the process, not to a thread.
 _WARNINGS = threading.Lock()
@@ -277,15 +275,7 @@ class Store:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the store for writing; the kernel frees the lock when the process ends, however it ends."""
-        if not os.access(self.path, os.W_OK):
-            raise StoreError(f"{self.path}: cannot be written to; copy it to a place of your own to continue it.")
-        with (self.path / "zarr.json").open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno in (errno.EAGAIN, errno.EACCES):
-                    raise StoreLockedError(f"{self.path}: another run is writing to it; wait for it to end.") from None
-                # Some network file systems have no locks. Work goes on: units are idempotent, written by renaming.
+        with exclusive(self.path):
             yield
 
     def sweep(self) -> None:
