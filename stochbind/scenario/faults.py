@@ -50,7 +50,7 @@ def _sentence(fault: Any, path: list[Any], model: _Model | None, models: Mapping
     field = _field(path, model)
     match fault["type"]:
         case "value_error":
-            return str(limit["error"]).rstrip(".")
+            return str(limit["error"]).removesuffix(".")
         case "extra_forbidden":
             return _unknown(path, model, models)
         case "missing" if isinstance(path[-1], int):

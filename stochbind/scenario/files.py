@@ -164,8 +164,8 @@ def _toml_sentence(message: str, text: str) -> str:
 def _near(path: Path) -> str:
     """A hint at a file of a similar name."""
     try:
-        names = [p.name for p in path.parent.iterdir() if p.suffix == ".toml"]
+        stems = [file.stem for file in path.parent.iterdir() if file.suffix == ".toml"]
     except OSError:
         return ""
-    close = difflib.get_close_matches(path.name, names, n=1)
-    return f"; did you mean {path.parent / close[0]}" if close else ""
+    close = difflib.get_close_matches(path.stem, stems, n=1)
+    return f"; did you mean {path.with_name(close[0])}.toml" if close else ""
