@@ -140,6 +140,7 @@ def info(
             "stability": {
                 "stable": stability.stable,
                 "growth_rate": stability.growth_rate,
+                "round_off": stability.round_off,
                 "angular_frequency": stability.angular_frequency,
                 "participation": stability.participation,
             },
@@ -192,7 +193,7 @@ def plot(
     store: StoreArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="Figure to write: .png, .pdf or .svg.")],
 ) -> None:
-    """Draw the figure of a finished run: paths, temperatures, energy currents and susceptibilities."""
+    """Draw the figure of a finished run: paths, temperatures, energy currents, response and deviations."""
     from stochbind import plots
     from stochbind.analysis import transfer
     from stochbind.engine.reading import open_dataset

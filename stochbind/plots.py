@@ -160,7 +160,7 @@ def susceptibilities(ax: Axes, exact: Response, found: Response | None, *, reduc
             ax.semilogy(omega / turn, size[:, j, k], color=color, lw=1, label=f"{j} ← force on {k}")
         else:
             below = f"{j} ← force on {k}: exact value below the frame"
-            ax.annotate(below, (0.03, 0.06), xycoords="axes fraction", color=color, fontsize="small")
+            ax.annotate(below, (0.03, 0.93), xycoords="axes fraction", color=color, fontsize="small")
         if found is not None:
             ax.semilogy(found.angular_frequency / turn, np.abs(found.value[:, j, k]), ".", color=color, ms=4)
     ax.set(

@@ -79,7 +79,7 @@ def pairs(strength: FloatArray) -> list[Direction]:
         One for each pair.
     """
     return [
-        Direction(j, k) if strength[j, k] >= strength[k, j] else Direction(k, j)
+        Direction(j, k) if strength[j, k] >= (1.0 - 1e-9) * strength[k, j] else Direction(k, j)
         for j in range(len(strength))
         for k in range(j + 1, len(strength))
         if strength[j, k] > 0 or strength[k, j] > 0

@@ -66,6 +66,8 @@ def run(plan: Plan, path: str | Path, *, map: Map = map, progress: Progress | No
         If workers were lost and blocks are missing at the end; the same call continues.
     """
     store = Store.open_or_create(path, plan)
+    if not store.pending:
+        return store
     with store.lock():
         store.sweep()
         pending = store.pending
