@@ -2,7 +2,7 @@
 
 Layout, all of it plain Zarr v3::
 
-    zarr.json            attributes: plan, fingerprint, versions, layout
+    zarr.json            attributes: plan, fingerprint, versions, layout, digests of the constant arrays
     trajectory, time, particle                     coordinates
     position, velocity   (trajectory, time, particle, axis), in SI
     engine/checkpoint    (time_block, trajectory, coordinate): scaled state at the end of each time block
@@ -150,7 +150,9 @@ class Store:
                 f"{path}: has schema {checks.short(schema)}, this version of stochbind reads {SCHEMA}; use a newer one."
             )
         try:
-            group = zarr.open_group(path, mode="r+" if os.access(path, os.W_OK) else "r", zarr_format=3)
+            mode: Any = "r+" if os.access(path, os.W_OK) else "r"
+            # The metadata beside each array count, not their copies in the root: what is damaged there must be seen.
+            group = zarr.open_group(path, mode=mode, zarr_format=3, use_consolidated=False)
             plan = _plan(json.dumps(data["plan"]))
             sizes = {
                 name: checks.integer(name, size, minimum=1, error=StoreDamagedError)
