@@ -7,6 +7,7 @@ are stored with the run, and workers only ever load them: `expm` and BLAS give o
 from __future__ import annotations
 
 import abc
+import math
 from typing import ClassVar, final
 
 import numpy as np
@@ -86,10 +87,12 @@ class Exact(Solver):
             bias = rounding_bias(equations, result)
             if bias > LARGEST_ROUNDING_BIAS:
                 unit = "" if equations.reduced else " s"
+                shortest = np.finfo(float).eps / (-equations.stability.growth_rate * LARGEST_ROUNDING_BIAS)
+                enough = 2 * step * bias / LARGEST_ROUNDING_BIAS if math.isfinite(bias) else shortest
                 raise PlanError(
                     f"`step` is {step:.6g}{unit}, so short beside the slowest decay that rounding would change steady "
                     f"variances by {bias:.2g} of their value (limit {LARGEST_ROUNDING_BIAS:g}); longer steps are just "
-                    f"as exact, so use one of {2 * step * bias / LARGEST_ROUNDING_BIAS:.2g}{unit} or more."
+                    f"as exact, so use one of {enough:.2g}{unit} or more."
                 )
         return result
 
@@ -168,6 +171,8 @@ def rounding_bias(equations: Langevin, coefficients: dict[str, FloatArray]) -> f
             break
         error = error + power @ error @ power.T
         power = power @ power
+    else:
+        return math.inf  # the decay of a step is lost in the rounding
     variance = np.diagonal(exact)
     return float((np.abs(np.diagonal(error))[variance > 0] / variance[variance > 0]).max(initial=0.0))
 
