@@ -94,7 +94,7 @@ class Outcome:
         """The one line that says what is wrong."""
         (line,) = (line for line in self.err.splitlines() if line.startswith("error: "))
         assert self.err.endswith(line + "\n"), self.err
-        assert line.endswith("."), line
+        assert line.endswith((".", "?")), line
         assert "Traceback" not in self.err
         return line.removeprefix("error: ")
 
@@ -203,7 +203,7 @@ def test_scenarios_that_are_not_there(stochbind, folder):
         "none.toml": "none.toml: there is no such file.",
         "pear.toml": "pear.toml: there is no such file; did you mean pair.toml.",
         "unidirectonal_pair": "unidirectonal_pair: there is no such file and no such scenario; did you mean "
-        "unidirectional_pair.",
+        "unidirectional_pair?",
         ".": ".: is a directory; give a scenario file.",
         "run.zarr": "run.zarr: is a directory; give a scenario file.",
         "binary.toml": "binary.toml: line 2: is not text in UTF-8; save the file as UTF-8.",
@@ -276,7 +276,7 @@ def test_lines_that_cannot_be_parsed(stochbind, folder, arguments, part):
     before = snapshot(folder)
     outcome = stochbind(*arguments)
     assert outcome.code == 2
-    assert part in outcome.err
+    assert part in " ".join(outcome.err.replace("│", " ").split())  # the box may break a line
     assert "Traceback" not in outcome.err
     assert snapshot(folder) == before
 
@@ -466,7 +466,7 @@ SEEN_AT_ONCE = {
     "unknown codec": (
         "position/zarr.json",
         lambda path: alter(path, "codecs", value=[{"name": "evil"}]),
-        "position/zarr.json is damaged (Unknown codec: 'evil')",
+        "position/zarr.json is damaged (",  # the words in brackets are Zarr's
     ),
     "root empty": ("zarr.json", empty, "its zarr.json is damaged"),
     "root torn": ("zarr.json", truncate, "its zarr.json is damaged"),
