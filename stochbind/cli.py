@@ -284,7 +284,7 @@ def _scenario(text: str) -> Scenario:
         return Scenario.from_toml(shipped[text])
     close = difflib.get_close_matches(text, shipped, n=1)
     if close:
-        raise errors.ScenarioError(f"{text}: there is no such file and no such scenario; did you mean {close[0]}.")
+        raise errors.ScenarioError(f"{text}: there is no such file and no such scenario; did you mean {close[0]}?")
     return Scenario.from_toml(text)
 
 
