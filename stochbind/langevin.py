@@ -7,6 +7,7 @@ seconds is ``time_unit * t``. All times given to methods are in seconds; all sta
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -303,7 +304,9 @@ class Langevin:
         for _ in range(4):
             half = drift @ covariance
             residual = (half + half.T + noise).astype(np.float64)
-            step = linalg.solve_continuous_lyapunov(self.drift_matrix, -residual)
+            with warnings.catch_warnings():  # of bad conditioning: whether it matters is told below
+                warnings.simplefilter("ignore")
+                step = linalg.solve_continuous_lyapunov(self.drift_matrix, -residual)
             covariance = covariance + 0.5 * (step + step.T).astype(kind)
         if not np.abs(step).max() <= LARGEST_COVARIANCE_ERROR * float(np.abs(covariance).max()):
             raise UnstableError(

@@ -909,3 +909,10 @@ def test_the_fuzz_reaches_both_outcomes():
         check_that_it_loads_or_is_told(lambda: parse(TWEEZERS) + 1)
     with pytest.raises(UserWarning):
         check_that_it_loads_or_is_told(lambda: warnings.warn("something", stacklevel=1))
+
+
+def test_units_are_refused_in_reduced_scenarios_made_in_python():
+    particle = {"mass": 1.0, "stiffness": 1.0, "damping_rate": 0.1, "bath_temperature": 1.0}
+    assert OscillatorScenario(name="pair", units="reduced", particle=[particle]).reduced
+    with pytest.raises(ScenarioError, match="bare number"):
+        OscillatorScenario(name="pair", units="reduced", particle=[{**particle, "mass": "9 fg"}])

@@ -40,7 +40,10 @@ class _RaisesScenarioError(ModelMetaclass):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super().__call__(*args, **kwargs)
+            if args:
+                return super().__call__(*args, **kwargs)  # a TypeError, in the words of pydantic
+            context = {"reduced": kwargs.get("units") == "reduced"}
+            return cls.model_validate(kwargs, context=context)  # type: ignore[attr-defined]
         except ValidationError as error:
             lines = faults.sentences(error, {"": cls})  # type: ignore[dict-item]
             raise ScenarioError("\n".join(f"{cls.__name__}: {line}" for line in lines)) from None
