@@ -289,7 +289,8 @@ class Langevin:
         r"""Exact steady state: :math:`A\Sigma + \Sigma A^T + B B^T = 0` and :math:`A \mu + c = 0`.
 
         The Lyapunov equation is solved by SciPy and refined with residuals in extended precision: at Q = 1e9 the
-        plain solution is right to 1e-7 only. Theory page, eq. (11).
+        plain solution is right to 1e-7 only. Errors are relative to the largest element: variances below its
+        round-off come out as zero. Theory page, eq. (11).
 
         Raises
         ------
@@ -316,10 +317,21 @@ class Langevin:
                 self.stability.growth_rate,
             )
         mean: FloatArray = np.linalg.solve(self.drift_matrix, -self.constant_drift).astype(np.float64)
+        # Round-off of variances that are as good as zero may be negative; then no covariance of theirs means anything.
+        lost = np.diagonal(covariance) <= 0
+        covariance[lost], covariance[:, lost] = 0, 0
         result = Moments(mean, covariance.astype(np.float64))
         for part in result:
             part.setflags(write=False)
         return result
+
+    @property
+    def steady(self) -> Moments | None:
+        """The steady state, or None if there is none, or none that can be resolved; see `stationary`."""
+        try:
+            return self.stationary if self.stability.stable else None
+        except UnstableError:
+            return None
 
     def stationary_covariance(self) -> FloatArray:
         """Exact stationary covariance, (d, d), in scaled units; see `stationary`."""

@@ -169,7 +169,8 @@ def susceptibilities(ax: Axes, exact: Response, found: Response | None, *, reduc
         title="response (points: from the record)",
         ylim=(floor, 3 * top),
     )
-    ax.legend(frameon=False, fontsize="small")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(frameon=False, fontsize="small")
     return ax
 
 

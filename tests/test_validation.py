@@ -226,6 +226,43 @@ def test_light_power_of_tweezers(tmp_path, unidirectional):
     assert light == pytest.approx(-heat, rel=1e-9)
 
 
+@pytest.mark.parametrize("dynamics", ["overdamped", "underdamped"])
+def test_a_chain_with_one_warm_bath(tmp_path, dynamics):
+    """Far particles hardly move: their variances are round-off, and ratios with them are not told."""
+    n = 4
+    coupling = [[0.01 if j == k + 1 else 0.005 if k == j + 1 else 0.0 for k in range(n)] for j in range(n)]
+    scenario = sb.OscillatorScenario(
+        name="chain",
+        units="reduced",
+        dynamics=dynamics,
+        coupling=coupling,
+        particle=[
+            {"stiffness": 1.0, "friction": 1.0, "bath_temperature": float(j == 0)}
+            | ({"mass": 1.0} if dynamics == "underdamped" else {})
+            for j in range(n)
+        ],
+    )
+    dataset, _ = simulate(scenario, tmp_path / "run.zarr", n_steps=300, n_trajectories=64, seed=0)
+    found = sb.validate(dataset)
+    assert found.agrees, found.worst
+
+
+def test_long_chains_are_not_refused():
+    n = 20
+    coupling = [[0.2 if j == k + 1 else 0.1 if k == j + 1 else 0.0 for k in range(n)] for j in range(n)]
+    scenario = sb.OscillatorScenario(
+        name="chain",
+        units="reduced",
+        dynamics="overdamped",
+        coupling=coupling,
+        particle=[{"stiffness": 1.0, "friction": 1.0, "bath_temperature": float(j == 0)} for j in range(n)],
+    )
+    for step in (1e-6, 1.0, 1e4):
+        coefficients = sb.Plan(scenario=scenario, step=step, n_steps=2, n_trajectories=2).coefficients()
+        assert np.isfinite(coefficients["root"]).all()
+    assert (np.diag(scenario.langevin().stationary_covariance()) >= 0).all()
+
+
 def test_verdict():
     row = Row("heat current", "0", "W", 1.0, 0.1, 0.4, 6.0, 0.4)
     assert not Validation((row,), (), (0.0, 1.0), 8, True).agrees

@@ -33,6 +33,8 @@ from stochbind.oscillators import Oscillators
 _GROUPS = 32
 #: A ratio is told only if its denominator is this many standard errors from zero.
 _SIGNIFICANT = 10.0
+#: And only if it is known to this much: then the weak direction is known too.
+_LARGEST_RATIO_ERROR = 0.3
 
 
 class Direction(NamedTuple):
@@ -58,7 +60,7 @@ class Transfers(NamedTuple):
     found : list of Transfer
         Pairs with a ratio.
     undetermined : list of Direction
-        Pairs whose strong direction cannot be told from zero: nothing flows, or the record is too short.
+        Pairs of which the record shows too little: nothing flows, or it is too short.
     """
 
     found: list[Transfer]
@@ -279,11 +281,16 @@ def _transfers(
         size, stderr = float(abs(ratio)), error(ratios)
         if size > 3.0 * stderr:
             stderr = error(np.abs(ratios))
+        if stderr > _LARGEST_RATIO_ERROR:
+            result.undetermined.append(direction)
+            continue
+        # The asymmetry bends most at small ratios: its slope is taken where the interval of the ratio is steepest.
+        slope = 2.0 / (1.0 + max(0.0, size - 3.0 * stderr)) ** 2
         result.found.append(
             Transfer(
                 direction,
                 Estimate(np.asarray(size if np.iscomplexobj(total) else ratio), np.asarray(stderr), float(n)),
-                Estimate(np.asarray((1 - size) / (1 + size)), np.asarray(2 * stderr / (1 + size) ** 2), float(n)),
+                Estimate(np.asarray((1 - size) / (1 + size)), np.asarray(slope * stderr), float(n)),
             )
         )
     return result

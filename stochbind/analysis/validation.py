@@ -147,8 +147,8 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
         n_states=found.n_states,
     )
     steady = None
-    if stability.stable:
-        moments = equations.stationary
+    moments = equations.steady
+    if moments is not None:
         steady = moments.covariance + np.outer(moments.mean, moments.mean)
     notes: list[str] = []
     if array.coupling.any():
@@ -267,8 +267,8 @@ def _note_undetermined(name: str, transfers: transfer.Transfers, notes: list[str
         more = ", ..." if len(transfers.undetermined) > 4 else ""
         notes.append(
             f"{name} ratio left out for {len(transfers.undetermined)} of "
-            f"{len(transfers.undetermined) + len(transfers.found)} pairs ({shown}{more}): the strong direction cannot "
-            "be told from zero; nothing flows, or the record is too short."
+            f"{len(transfers.undetermined) + len(transfers.found)} pairs ({shown}{more}): too uncertain; nothing "
+            "flows, or the record is too short."
         )
 
 

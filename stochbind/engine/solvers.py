@@ -19,6 +19,8 @@ from stochbind.langevin import Langevin, covariance_root
 
 #: Largest relative error of a steady variance that the rounding of the coefficients may cause.
 LARGEST_ROUNDING_BIAS = 1e-3
+#: A variance this much smaller than the largest, in scaled units, is not looked at.
+_NEGLIGIBLE = 1e-9
 
 
 class Solver(abc.ABC):
@@ -83,7 +85,7 @@ class Exact(Solver):
         """Propagator matrix, shift and noise root; see `Solver.coefficients`."""
         exact = equations.propagator(step)
         result = {"matrix": exact.matrix, "shift": exact.shift, "root": covariance_root(exact.covariance)}
-        if equations.stability.stable:
+        if equations.steady is not None:
             bias = rounding_bias(equations, result)
             if bias > LARGEST_ROUNDING_BIAS:
                 unit = "" if equations.reduced else " s"
@@ -173,8 +175,10 @@ def rounding_bias(equations: Langevin, coefficients: dict[str, FloatArray]) -> f
         power = power @ power
     else:
         return math.inf  # the decay of a step is lost in the rounding
+    # Variances far below the others are round-off themselves; scaled coordinates are of one order.
     variance = np.diagonal(exact)
-    return float((np.abs(np.diagonal(error))[variance > 0] / variance[variance > 0]).max(initial=0.0))
+    floor = _NEGLIGIBLE * float(variance.max())
+    return float((np.abs(np.diagonal(error)) / np.maximum(variance, floor)).max()) if floor > 0 else 0.0
 
 
 #: All solvers by name.

@@ -311,7 +311,11 @@ class Store:
     def read_checkpoint(self, block: int, segment: int) -> FloatArray:
         """Scaled state at the end of a unit, shape (d, n_trajectories)."""
         rows = self.trajectories(block)
-        state = self._read("engine/checkpoint", (segment, slice(rows.start, rows.stop)))
+        try:
+            state = self._read("engine/checkpoint", (segment, slice(rows.start, rows.stop)))
+        except StoreDamagedError as error:
+            reason = str(error).split("; ")[0]
+            raise StoreDamagedError(f"{reason}; {self._remedy(self._files(block, segment)[-1])}.") from None
         return np.ascontiguousarray(state.T)
 
     def write(self, block: int, segment: int, saved: FloatArray) -> None:

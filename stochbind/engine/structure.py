@@ -147,8 +147,8 @@ def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
     add(theory, "unit", equations.unit, ("coordinate",), "", "value of one scaled unit")
     add(theory, "drift_matrix", equations.drift_matrix, square, "", "A, scaled")
     add(theory, "noise_covariance", equations.noise_covariance, square, "", "B B^T, scaled")
-    if stability.stable:
-        steady = equations.stationary
+    steady = equations.steady
+    if steady is not None:
         add(theory, "stationary_mean", steady.mean, ("coordinate",), "", "exact, scaled")
         add(theory, "stationary_covariance", steady.covariance, square, "", "exact, scaled")
     group.attrs.update(

@@ -352,9 +352,9 @@ class TweezerScenario(Scenario):
                 f"Particle {j} is not small beside the wavelength: its polarizability differs from Mie's by about "
                 f"{mie[j]:.0%}."
             )
-        if self._oscillators.langevin().stability.stable:
-            equations = self.langevin()
-            spread = np.sqrt(np.diagonal(equations.stationary_covariance())) * equations.unit
+        equations = self.langevin()
+        if equations.steady is not None:
+            spread = np.sqrt(np.diagonal(equations.steady.covariance)) * equations.unit
             ratio = spread[: self.n_particles] / z_r
             if ratio.max() > 0.1:
                 j = int(ratio.argmax())
