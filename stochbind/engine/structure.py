@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any, NamedTuple, Self
 
@@ -16,6 +17,7 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from stochbind.engine.plan import Plan
+from stochbind.langevin import Langevin
 
 SCHEMA = 1
 DIGEST_BYTES = 16
@@ -84,7 +86,6 @@ def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
     equations = scenario.langevin()
     packages = ("stochbind", "numpy", "scipy", "numba", "zarr")
     versions = {name: metadata.version(name) for name in packages} | {"python": platform.python_version()}
-    stability = equations.stability
 
     def unit(si: str) -> str:
         return "" if scenario.reduced else si
@@ -133,24 +134,7 @@ def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
     for name, value in plan.coefficients().items():
         labels = ("coordinate", "coordinate_from")[: value.ndim]
         add(coefficients, name, np.asarray(value), labels, "", "in scaled units")
-    theory = group.create_group(
-        "theory",
-        attributes={
-            "stable": bool(stability.stable),
-            "growth_rate": stability.growth_rate,
-            "verdict": stability.sentence,
-            "coordinate": [list(c) for c in equations.coordinate],
-            "time_unit": equations.time_unit,
-        },
-    )
-    square = ("coordinate", "coordinate_from")
-    add(theory, "unit", equations.unit, ("coordinate",), "", "value of one scaled unit")
-    add(theory, "drift_matrix", equations.drift_matrix, square, "", "A, scaled")
-    add(theory, "noise_covariance", equations.noise_covariance, square, "", "B B^T, scaled")
-    steady = equations.steady
-    if steady is not None:
-        add(theory, "stationary_mean", steady.mean, ("coordinate",), "", "exact, scaled")
-        add(theory, "stationary_covariance", steady.covariance, square, "", "exact, scaled")
+    _write_theory(group, equations, add)
     group.attrs.update(
         {
             "title": scenario.name,
@@ -164,3 +148,25 @@ def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
             },
         }
     )
+
+
+def _write_theory(group: zarr.Group, equations: Langevin, add: Callable[..., None]) -> None:
+    """The exact answers, beside what will be simulated."""
+    theory = group.create_group(
+        "theory",
+        attributes={
+            "stable": bool(equations.stability.stable),
+            "growth_rate": equations.stability.growth_rate,
+            "verdict": equations.stability.sentence,
+            "coordinate": [list(c) for c in equations.coordinate],
+            "time_unit": equations.time_unit,
+        },
+    )
+    square = ("coordinate", "coordinate_from")
+    add(theory, "unit", equations.unit, ("coordinate",), "", "value of one scaled unit")
+    add(theory, "drift_matrix", equations.drift_matrix, square, "", "A, scaled")
+    add(theory, "noise_covariance", equations.noise_covariance, square, "", "B B^T, scaled")
+    steady = equations.steady
+    if steady is not None:
+        add(theory, "stationary_mean", steady.mean, ("coordinate",), "", "exact, scaled")
+        add(theory, "stationary_covariance", steady.covariance, square, "", "exact, scaled")
