@@ -487,7 +487,7 @@ REDUCED_MISTAKES = [
 
 @pytest.mark.parametrize("text", [TWEEZERS, OSCILLATORS, REDUCED])
 def test_without_the_mistakes_they_load(text):
-    parse(text)
+    assert parse(text).n_particles == len(tomllib.loads(text)["particle"])
 
 
 @pytest.mark.parametrize(("old", "new", "expected"), TWEEZER_MISTAKES)
