@@ -15,42 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy import linalg
-from scipy.sparse.csgraph import connected_components
 
 from stochbind import checks
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import PlanError, ScenarioError, UnstableError
+from stochbind.propagation import EXTENDED_PRECISION_UP_TO, Propagator, covariance_root, propagate
+from stochbind.stability import Coordinate, Stability, stability
 
-#: Up to this many coordinates, coefficients are computed in extended precision (where the platform has it).
-EXTENDED_PRECISION_UP_TO = 128
 #: Largest relative error of a stationary covariance that is returned.
 LARGEST_COVARIANCE_ERROR = 1e-6
-
-
-class Coordinate(NamedTuple):
-    """What a coordinate is: ``("position", 0, "z")`` is the position of particle 0 along z."""
-
-    quantity: str
-    particle: int
-    axis: str
-
-
-class Propagator(NamedTuple):
-    r"""One exact step, :math:`x' = E x + e + \eta` with :math:`\eta \sim N(0, S)`.
-
-    Attributes
-    ----------
-    matrix : (d, d) float
-        :math:`E = e^{A t}`.
-    shift : (d,) float
-        :math:`e = \int_0^t e^{A s} c\,ds`.
-    covariance : (d, d) float
-        :math:`S = \int_0^t e^{A s} B B^T e^{A^T s} ds`.
-    """
-
-    matrix: FloatArray
-    shift: FloatArray
-    covariance: FloatArray
 
 
 class Moments(NamedTuple):
@@ -58,58 +31,6 @@ class Moments(NamedTuple):
 
     mean: FloatArray
     covariance: FloatArray
-
-
-class Stability(NamedTuple):
-    """Verdict on the long-time behaviour.
-
-    Attributes
-    ----------
-    stable : bool
-        Whether every mode decays, beyond the round-off of the eigenvalues.
-    growth_rate : float
-        Largest real part of the eigenvalues of A [1/s]; negative if stable, zero within round-off.
-    round_off : float
-        Uncertainty of that rate [1/s]. It is large where A is nearly defective, at an exceptional point.
-    angular_frequency : float
-        Magnitude of the imaginary part of that eigenvalue [rad/s].
-    mode : (d,) complex
-        Its eigenvector, scaled to norm 1.
-    participation : dict of int to float
-        Share of each particle in the squared positions of the mode.
-    reduced : bool
-        Whether times are in reduced units.
-    """
-
-    stable: bool
-    growth_rate: float
-    round_off: float
-    angular_frequency: float
-    mode: ComplexArray
-    participation: dict[int, float]
-    reduced: bool
-
-    @property
-    def sentence(self) -> str:
-        """The verdict in words."""
-        who = ", ".join(
-            f"particle {j} ({share:.0%})"
-            for j, share in sorted(self.participation.items(), key=lambda item: -item[1])[:3]
-            if share >= 0.005
-        )
-        if self.reduced:
-            mode = f"the mode at angular frequency {self.angular_frequency:.6g} of {who}"
-        else:
-            mode = f"the mode at {self.angular_frequency / (2 * math.pi):.6g} Hz of {who}"
-        unit = "" if self.reduced else " 1/s"
-        if self.stable:
-            return f"stable: {mode} decays slowest, at {-self.growth_rate:.6g}{unit}"
-        if self.growth_rate > 0:
-            return f"unstable: {mode} grows at {self.growth_rate:.6g}{unit}"
-        return (
-            f"not damped, as far as double precision can tell: the growth rate of {mode} is zero "
-            f"within {self.round_off:.2g}{unit}"
-        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -206,25 +127,7 @@ class Langevin:
         """
         if not (math.isfinite(duration) and duration >= 0):
             raise PlanError(f"`duration` must be zero or positive, but is {duration}.")
-        kind: Any = np.longdouble if self.dimension <= EXTENDED_PRECISION_UP_TO else np.float64
-        t = kind(duration) / kind(self.time_unit)
-        drift = self.drift_matrix.astype(kind)
-        size = float(np.abs(drift).sum(axis=0).max() * t)
-        doublings = max(0, math.ceil(math.log2(size * 4.0))) if size > 0 else 0
-        h = t / kind(2) ** doublings
-        matrix, shift, covariance = _taylor(
-            drift, self.constant_drift.astype(kind), self.noise_covariance.astype(kind), h
-        )
-        with np.errstate(over="ignore", invalid="ignore"):
-            for _ in range(doublings):
-                covariance = covariance + matrix @ covariance @ matrix.T
-                shift = shift + matrix @ shift
-                matrix = matrix @ matrix
-            result = Propagator(
-                matrix.astype(np.float64),
-                shift.astype(np.float64),
-                (0.5 * (covariance + covariance.T)).astype(np.float64),
-            )
+        result = propagate(self.drift_matrix, self.constant_drift, self.noise_covariance, duration, self.time_unit)
         if not all(np.isfinite(part).all() for part in result):
             raise PlanError(
                 f"Over {duration:.6g} s the system outgrows floating point ({self.stability.sentence}); "
@@ -235,39 +138,7 @@ class Langevin:
     @cached_property
     def stability(self) -> Stability:
         """Whether there is a steady state, and which mode decides."""
-        # The spectrum of a one-way array is that of its strongly connected parts. Taken together, they form
-        # nearly defective matrices whose eigenvalues carry errors of the square root of the round-off.
-        count, part = connected_components(self.drift_matrix != 0, directed=True, connection="strong")
-        best: tuple[float, float, float, ComplexArray] = (-math.inf, 0.0, 0.0, np.zeros(0, complex))
-        eps = float(np.finfo(float).eps)
-        for index in range(count):
-            member = np.flatnonzero(part == index)
-            block = self.drift_matrix[np.ix_(member, member)]
-            value, left, right = linalg.eig(block, left=True, right=True)  # type: ignore[misc]
-            top = int(np.argmax(value.real))
-            if value[top].real > best[0]:
-                mode = np.zeros(self.dimension, complex)
-                mode[member] = right[:, top]
-                # First order perturbation theory, for an error of ten units in the last place. Near an exceptional
-                # point left and right vectors are orthogonal, and the error of the eigenvalue tends to a square root.
-                overlap = max(float(abs(np.vdot(left[:, top], right[:, top]))), math.sqrt(eps))
-                round_off = 10 * eps * float(np.abs(block).max(initial=0.0)) / overlap
-                best = (float(value[top].real), float(abs(value[top].imag)), round_off, mode)
-        rate, frequency, round_off, mode = best
-        weight: dict[int, float] = {}
-        for amplitude, coordinate in zip(mode, self.coordinate, strict=True):
-            if coordinate.quantity == "position":
-                weight[coordinate.particle] = weight.get(coordinate.particle, 0.0) + abs(amplitude) ** 2
-        total = sum(weight.values()) or 1.0
-        return Stability(
-            stable=bool(rate < -round_off),
-            growth_rate=rate / self.time_unit if abs(rate) > round_off else 0.0,
-            round_off=round_off / self.time_unit,
-            angular_frequency=frequency / self.time_unit,
-            mode=mode,
-            participation={j: share / total for j, share in weight.items()},
-            reduced=self.reduced,
-        )
+        return stability(self.drift_matrix, self.coordinate, self.time_unit, reduced=self.reduced)
 
     def require_stable(self, purpose: str) -> None:
         """Raise `UnstableError` unless there is a steady state.
@@ -365,48 +236,3 @@ class Langevin:
     def select(self, quantity: str) -> npt.NDArray[np.intp]:
         """Indices of the coordinates of one quantity, such as ``"position"``, in the order of the particles."""
         return np.array([i for i, c in enumerate(self.coordinate) if c.quantity == quantity], dtype=np.intp)
-
-
-def covariance_root(covariance: FloatArray) -> FloatArray:
-    r"""Root L of a covariance, :math:`L L^T = S`.
-
-    L is the symmetric root of the correlation matrix, its rows scaled by the standard deviations. It is unique,
-    changes continuously, exists for rank-deficient noise (a Cholesky factor does not), and keeps the relative
-    precision of small variances (the symmetric root of S itself does not: over a short step the variance of a
-    position is the cube of that of its velocity).
-
-    Parameters
-    ----------
-    covariance : (d, d) float
-        Positive semidefinite.
-
-    Returns
-    -------
-    (d, d) float
-        L.
-    """
-    deviation = np.sqrt(np.clip(np.diagonal(covariance), 0.0, None))
-    inverse = np.where(deviation > 0, 1.0 / np.where(deviation > 0, deviation, 1.0), 0.0)
-    correlation = covariance * inverse[:, None] * inverse[None, :]
-    value, vector = np.linalg.eigh(0.5 * (correlation + correlation.T))
-    root: FloatArray = deviation[:, None] * (vector * np.sqrt(np.clip(value, 0.0, None))) @ vector.T
-    return root
-
-
-def _taylor(drift: Any, constant: Any, noise: Any, h: Any) -> tuple[Any, Any, Any]:
-    """Series of exp(A h), of the shift and of the covariance, for |A| h <= 1/4."""
-    power = drift * h
-    increment = power.copy()
-    shift_term = constant * h
-    shift = shift_term.copy()
-    noise_term = noise * h
-    covariance = noise_term.copy()
-    for order in range(2, 24):  # 0.5^23 / 24! is far below the last place
-        shift_term = drift @ shift_term * (h / order)
-        shift = shift + shift_term
-        half = drift @ noise_term * (h / order)
-        noise_term = half + half.T
-        covariance = covariance + noise_term
-        power = drift @ power * (h / order)
-        increment = increment + power
-    return np.eye(len(drift), dtype=drift.dtype) + increment, shift, covariance

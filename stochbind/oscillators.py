@@ -18,7 +18,8 @@ from scipy import constants
 from stochbind import checks
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import PlanError, ScenarioError
-from stochbind.langevin import Coordinate, Langevin, Moments
+from stochbind.langevin import Langevin, Moments
+from stochbind.stability import Coordinate
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -9,7 +9,9 @@ import systems
 from stochbind.engine.noise import Stream
 from stochbind.engine.solvers import SOLVERS, Exact, rounding_bias
 from stochbind.errors import NoiseError, PlanError, ScenarioError, UnstableError
-from stochbind.langevin import Coordinate, Langevin, Moments, covariance_root
+from stochbind.langevin import Langevin, Moments
+from stochbind.propagation import covariance_root
+from stochbind.stability import Coordinate
 
 QUALITIES = (1e1, 1e3, 1e6, 1e9)
 STEPS = (1e-3, 1e-1, 1.0, 1e1, 1e3)

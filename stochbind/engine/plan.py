@@ -15,7 +15,7 @@ from stochbind.checks import FloatArray
 from stochbind.engine import noise
 from stochbind.engine.solvers import SOLVERS, Solver
 from stochbind.errors import PlanError, StochbindError
-from stochbind.langevin import covariance_root
+from stochbind.propagation import covariance_root
 from stochbind.scenario import Scenario, scenario_from_dict
 
 #: Most states of a trajectory that can be kept: their times are one array.

@@ -15,7 +15,8 @@ import numpy as np
 from stochbind.checks import FloatArray
 from stochbind.engine import noise
 from stochbind.errors import PlanError
-from stochbind.langevin import Langevin, covariance_root
+from stochbind.langevin import Langevin
+from stochbind.propagation import covariance_root
 
 #: Largest relative error of a steady variance that the rounding of the coefficients may cause.
 LARGEST_ROUNDING_BIAS = 1e-3

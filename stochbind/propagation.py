@@ -1,0 +1,115 @@
+"""Exact steps of linear stochastic equations, and roots of covariances."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stochbind.checks import FloatArray
+
+#: Up to this many coordinates, coefficients are computed in extended precision (where the platform has it).
+EXTENDED_PRECISION_UP_TO = 128
+
+
+class Propagator(NamedTuple):
+    r"""One exact step, :math:`x' = E x + e + \eta` with :math:`\eta \sim N(0, S)`.
+
+    Attributes
+    ----------
+    matrix : (d, d) float
+        :math:`E = e^{A t}`.
+    shift : (d,) float
+        :math:`e = \int_0^t e^{A s} c\,ds`.
+    covariance : (d, d) float
+        :math:`S = \int_0^t e^{A s} B B^T e^{A^T s} ds`.
+    """
+
+    matrix: FloatArray
+    shift: FloatArray
+    covariance: FloatArray
+
+
+def propagate(
+    drift_matrix: FloatArray,
+    constant_drift: FloatArray,
+    noise_covariance: FloatArray,
+    duration: float,
+    time_unit: float = 1.0,
+) -> Propagator:
+    r"""Exact step of :math:`dx = (A x + c)\,dt + B\,dW`; see `stochbind.Langevin.propagator`.
+
+    What outgrows floating point comes out as infinities.
+
+    Parameters
+    ----------
+    drift_matrix, noise_covariance : (d, d) float
+        A and :math:`B B^T` [1/time_unit].
+    constant_drift : (d,) float
+        c [1/time_unit].
+    duration, time_unit : float
+        Length of the step, and unit of time, in the same unit; the ratio is taken in extended precision.
+    """
+    kind: Any = np.longdouble if len(drift_matrix) <= EXTENDED_PRECISION_UP_TO else np.float64
+    t = kind(duration) / kind(time_unit)
+    drift = drift_matrix.astype(kind)
+    size = float(np.abs(drift).sum(axis=0).max() * t)
+    doublings = max(0, math.ceil(math.log2(size * 4.0))) if size > 0 else 0
+    h = t / kind(2) ** doublings
+    matrix, shift, covariance = _taylor(drift, constant_drift.astype(kind), noise_covariance.astype(kind), h)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(doublings):
+            covariance = covariance + matrix @ covariance @ matrix.T
+            shift = shift + matrix @ shift
+            matrix = matrix @ matrix
+        return Propagator(
+            matrix.astype(np.float64),
+            shift.astype(np.float64),
+            (0.5 * (covariance + covariance.T)).astype(np.float64),
+        )
+
+
+def covariance_root(covariance: FloatArray) -> FloatArray:
+    r"""Root L of a covariance, :math:`L L^T = S`.
+
+    L is the symmetric root of the correlation matrix, its rows scaled by the standard deviations. It is unique,
+    changes continuously, exists for rank-deficient noise (a Cholesky factor does not), and keeps the relative
+    precision of small variances (the symmetric root of S itself does not: over a short step the variance of a
+    position is the cube of that of its velocity).
+
+    Parameters
+    ----------
+    covariance : (d, d) float
+        Positive semidefinite.
+
+    Returns
+    -------
+    (d, d) float
+        L.
+    """
+    deviation = np.sqrt(np.clip(np.diagonal(covariance), 0.0, None))
+    inverse = np.where(deviation > 0, 1.0 / np.where(deviation > 0, deviation, 1.0), 0.0)
+    correlation = covariance * inverse[:, None] * inverse[None, :]
+    value, vector = np.linalg.eigh(0.5 * (correlation + correlation.T))
+    root: FloatArray = deviation[:, None] * (vector * np.sqrt(np.clip(value, 0.0, None))) @ vector.T
+    return root
+
+
+def _taylor(drift: Any, constant: Any, noise: Any, h: Any) -> tuple[Any, Any, Any]:
+    """Series of exp(A h), of the shift and of the covariance, for |A| h <= 1/4."""
+    power = drift * h
+    increment = power.copy()
+    shift_term = constant * h
+    shift = shift_term.copy()
+    noise_term = noise * h
+    covariance = noise_term.copy()
+    for order in range(2, 24):  # 0.5^23 / 24! is far below the last place
+        shift_term = drift @ shift_term * (h / order)
+        shift = shift + shift_term
+        half = drift @ noise_term * (h / order)
+        noise_term = half + half.T
+        covariance = covariance + noise_term
+        power = drift @ power * (h / order)
+        increment = increment + power
+    return np.eye(len(drift), dtype=drift.dtype) + increment, shift, covariance
