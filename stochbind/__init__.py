@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stochbind.engine.plan import Plan as Plan
     from stochbind.engine.reading import open_dataset as open  # noqa: F401
     from stochbind.engine.store import Store as Store
+    from stochbind.forces import Force as Force
     from stochbind.langevin import Langevin as Langevin
     from stochbind.oscillators import Oscillators as Oscillators
     from stochbind.scenario import OscillatorScenario as OscillatorScenario
@@ -39,6 +40,7 @@ _HOME = {
     "Plan": "engine.plan",
     "open": "engine.reading",
     "Store": "engine.store",
+    "Force": "forces",
     "Langevin": "langevin",
     "Oscillators": "oscillators",
     "OscillatorScenario": "scenario",

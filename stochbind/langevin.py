@@ -1,14 +1,15 @@
 r"""Langevin equations as arrays, and the exact truth about them.
 
-:math:`dx = (A x + c)\,dt + B\,dW`, with real arrays in scaled units: coordinate i in SI is ``unit[i] * x[i]``, time in
-seconds is ``time_unit * t``. All times given to methods are in seconds; all states they take or return are scaled.
+:math:`dx = (A x + c + f(x))\,dt + B\,dW`, with real arrays in scaled units: coordinate i in SI is ``unit[i] * x[i]``,
+time in seconds is ``time_unit * t``. All times given to methods are in seconds; all states they take or return are
+scaled. Everything called exact is of the linear part.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from scipy import linalg
 from stochbind import checks
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import PlanError, ScenarioError, UnstableError
+from stochbind.forces import Force
 from stochbind.propagation import EXTENDED_PRECISION_UP_TO, Propagator, covariance_root, propagate
 from stochbind.stability import Coordinate, Stability, stability
 
@@ -35,7 +37,7 @@ class Moments(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Langevin:
-    r"""Linear Langevin equations with additive, correlated noise.
+    r"""Langevin equations with additive, correlated noise: a linear part, and forces beyond it.
 
     Parameters
     ----------
@@ -54,6 +56,11 @@ class Langevin:
         Value of one unit of time [s]; one by default.
     reduced : bool, optional
         Whether `unit` and `time_unit` are in reduced units; only messages depend on it.
+    forces : sequence of Force, optional
+        Forces beyond the linear ones, between as many particles as there are positions.
+    mobility : (N,) float, optional
+        What a force on particle j drives, per force: the acceleration 1/m, or overdamped the velocity 1/friction; in
+        SI, one by default.
 
     Raises
     ------
@@ -70,6 +77,8 @@ class Langevin:
     unit: FloatArray = None  # type: ignore[assignment]
     time_unit: float = 1.0
     reduced: bool = False
+    forces: tuple[Force, ...] = ()
+    mobility: FloatArray = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         drift = checks.array("drift_matrix", self.drift_matrix, ("d", "d"))
@@ -89,8 +98,17 @@ class Langevin:
             "unit": checks.positive("unit", checks.array("unit", unit, (d,))),
             "coordinate": tuple(Coordinate(*c) for c in coordinate),
             "time_unit": float(time_unit),
+            "forces": tuple(self.forces),
         }.items():
             object.__setattr__(self, name, value)
+        n = len(self.select("position"))
+        mobility = np.ones(n) if self.mobility is None else self.mobility
+        object.__setattr__(self, "mobility", checks.positive("mobility", checks.array("mobility", mobility, (n,))))
+        for index, force in enumerate(self.forces):
+            if force.n_particles != n:
+                raise ScenarioError(
+                    f"forces[{index}] acts between {force.n_particles} particles, but there are {n} positions."
+                )
 
     @property
     def dimension(self) -> int:
@@ -232,6 +250,33 @@ class Langevin:
         omega = angular_frequency * self.time_unit
         result = np.linalg.inv(-1j * omega * np.eye(self.dimension) - self.drift_matrix)
         return result.astype(np.complex128)
+
+    @property
+    def driven(self) -> npt.NDArray[np.intp]:
+        """Indices of the coordinates that forces drive: the velocities, or the positions if there are none."""
+        velocity = self.select("velocity")
+        return velocity if len(velocity) else self.select("position")
+
+    @property
+    def force_scale(self) -> FloatArray:
+        """Scaled drift of the driven coordinate per force on the particle, shape (N,)."""
+        result: FloatArray = self.mobility * self.time_unit / self.unit[self.driven]
+        return result
+
+    def drift(self, state: FloatArray) -> FloatArray:
+        r"""The whole drift :math:`A x + c + f(x)` [1/time_unit], for scaled states of shape (d, ...)."""
+        constant = self.constant_drift.reshape(-1, *[1] * (state.ndim - 1))
+        result: FloatArray = np.tensordot(self.drift_matrix, state, axes=1) + constant
+        where = self.select("position")
+        wide = (-1, *[1] * (state.ndim - 1))
+        for force in self.forces:
+            value = force(state[where] * self.unit[where].reshape(wide))
+            result[self.driven] += self.force_scale.reshape(wide) * value
+        return result
+
+    def with_forces(self, *forces: Force) -> Langevin:
+        """The same equations with these forces beside those it has."""
+        return replace(self, forces=(*self.forces, *forces))
 
     def select(self, quantity: str) -> npt.NDArray[np.intp]:
         """Indices of the coordinates of one quantity, such as ``"position"``, in the order of the particles."""

@@ -18,6 +18,7 @@ from scipy import constants
 from stochbind import checks
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import PlanError, ScenarioError
+from stochbind.forces import Force
 from stochbind.langevin import Langevin, Moments
 from stochbind.stability import Coordinate
 
@@ -45,6 +46,8 @@ class Oscillators:
         Name of the direction of motion.
     reduced : bool
         Reduced units, with Boltzmann's constant one.
+    forces : sequence of Force
+        Forces beyond the springs and the linear coupling.
 
     Raises
     ------
@@ -62,6 +65,7 @@ class Oscillators:
     diffusion: ComplexArray | FloatArray | None = None
     axis: str = "x"
     reduced: bool = False
+    forces: tuple[Force, ...] = ()
 
     def __post_init__(self) -> None:
         stiffness = checks.array("stiffness", self.stiffness, ("N",))
@@ -162,6 +166,8 @@ class Oscillators:
                 unit=unit,
                 time_unit=1.0 / rate,
                 reduced=self.reduced,
+                forces=self.forces,
+                mobility=1.0 / friction,
             )
         mass = self.mass
         rate = math.sqrt(float(np.abs(self.stiffness / mass).max())) or float((friction / mass).max()) or 1.0
@@ -179,6 +185,8 @@ class Oscillators:
             unit=np.concatenate([velocity / rate, velocity]),
             time_unit=1.0 / rate,
             reduced=self.reduced,
+            forces=self.forces,
+            mobility=1.0 / mass,
         )
 
     def initial_moments(self, initial: str) -> Moments:
