@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from stochbind import checks
+from stochbind import amplitudes, checks
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import PlanError, ScenarioError, UnstableError
 from stochbind.forces import Force
@@ -102,13 +102,77 @@ class Langevin:
         }.items():
             object.__setattr__(self, name, value)
         n = len(self.select("position"))
-        mobility = np.ones(n) if self.mobility is None else self.mobility
-        object.__setattr__(self, "mobility", checks.positive("mobility", checks.array("mobility", mobility, (n,))))
+        mobility = np.ones(n)  # nothing to check where there are no positions, as for complex amplitudes
+        if self.mobility is not None and (n or np.size(self.mobility)):
+            mobility = checks.positive("mobility", checks.array("mobility", self.mobility, (n,)))
+        mobility.setflags(write=False)
+        object.__setattr__(self, "mobility", mobility)
         for index, force in enumerate(self.forces):
             if force.n_particles != n:
                 raise ScenarioError(
                     f"forces[{index}] acts between {force.n_particles} particles, but there are {n} positions."
                 )
+
+    @classmethod
+    def from_complex(
+        cls,
+        H: Any,
+        Gamma: Any,
+        C: Any = None,
+        *,
+        constant: Any = None,
+        time_unit: float = 1.0,
+        unit: Any = None,
+        reduced: bool = False,
+    ) -> Langevin:
+        r"""Equations of M complex amplitudes, :math:`\dot a = -iHa + c + \xi`, in 2M real coordinates.
+
+        The coordinates are the real parts, ``("real", j, "a")``, then the imaginary parts, ``("imaginary", j, "a")``,
+        of :math:`a = (z + ip)/\sqrt2`. See `stochbind.amplitudes` for the way back, and for the orderings of quantum
+        noise.
+
+        Parameters
+        ----------
+        H : (M, M) complex
+            Dynamical matrix [1/s], not necessarily Hermitian.
+        Gamma : (M, M) complex
+            :math:`\langle\xi_j(t)\xi_k^*(t')\rangle = \Gamma_{jk}\,\delta(t-t')` [1/s]; Hermitian.
+        C : (M, M) complex, optional
+            :math:`\langle\xi_j(t)\xi_k(t')\rangle = C_{jk}\,\delta(t-t')` [1/s]; symmetric; zero by default.
+        constant : (M,) complex, optional
+            c [1/s]; zero by default.
+        time_unit : float, optional
+            Value of one unit of time [s].
+        unit : (M,) float, optional
+            Value of one unit of each amplitude; one by default, for amplitudes whose squares are quanta.
+        reduced : bool, optional
+            Whether times and units are in reduced units; only messages depend on it.
+
+        Returns
+        -------
+        Langevin
+            With 2M coordinates, none of which is a position.
+
+        Raises
+        ------
+        ScenarioError
+            If a shape is wrong or a number is not finite.
+        NoiseError
+            If no noise has these covariances.
+        """
+        drift, noise = amplitudes.real_form(H, Gamma, C)
+        m = len(drift) // 2
+        scale = float(checks.positive("time_unit", checks.array("time_unit", time_unit, ())))
+        given = amplitudes.complex_array("constant", np.zeros(m) if constant is None else constant, (m,))
+        return cls(
+            drift_matrix=drift * scale,
+            noise_covariance=noise * scale,
+            constant_drift=amplitudes.real_parts(given) * scale,
+            coordinate=tuple(Coordinate(part, j, "a") for part in ("real", "imaginary") for j in range(m)),
+            unit=np.ones(2 * m) if unit is None else np.tile(checks.array("unit", unit, (m,)), 2),
+            time_unit=scale,
+            reduced=reduced,
+        )
 
     @property
     def dimension(self) -> int:

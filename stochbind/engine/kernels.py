@@ -78,52 +78,76 @@ def _log(x: Any) -> Any:
 
 
 @_compile
+def _uniform_pair(first: Any, second: Any, key: Any, pair: Any, trajectory: Any, step: Any, high: Any) -> None:
+    """One Philox block for each trajectory: a uniform in (0, 1], and one in [0, 4)."""
+    for b in range(first.shape[0]):
+        index = trajectory + np.uint64(b)
+        c0 = step
+        c1 = index & _LOW
+        c2 = pair
+        c3 = high | ((index >> _32) << _8)
+        k0, k1 = key & _LOW, key >> _32
+        for _ in range(10):
+            product0, product1 = _M0 * c0, _M1 * c2
+            c0, c1, c2, c3 = (
+                (product1 >> _32) ^ c1 ^ k0,
+                product1 & _LOW,
+                (product0 >> _32) ^ c3 ^ k1,
+                product0 & _LOW,
+            )
+            k0 = (k0 + _W0) & _LOW
+            k1 = (k1 + _W1) & _LOW
+        first[b] = (np.float64(np.int64((c0 >> _5) * _26 + (c1 >> _6))) + 1.0) * _UNIFORM
+        second[b] = np.float64(np.int64((c2 >> _5) * _26 + (c3 >> _6))) * _UNIFORM * 4.0
+
+
+@_compile
+def _radius(row: Any) -> None:
+    for b in range(row.shape[0]):
+        row[b] = np.sqrt(-2.0 * _log(row[b]))
+
+
+@_compile
+def _polar(first: Any, second: Any) -> None:
+    """From radius and angle, in quarters of a turn, to the two normals."""
+    for b in range(first.shape[0]):
+        quarters = second[b]
+        quadrant = np.floor(quarters + 0.5)
+        y = (quarters - quadrant) * _HALF_PI
+        square = y * y
+        sine = _SIN[0]
+        for coefficient in _SIN[1:]:
+            sine = sine * square + coefficient
+        sine = sine * y
+        cosine = _COS[0]
+        for coefficient in _COS[1:]:
+            cosine = cosine * square + coefficient
+        index = np.int64(quadrant) & np.int64(3)
+        odd = (index & np.int64(1)) == 1
+        cos_sign = -1.0 if (index == 1) | (index == 2) else 1.0
+        sin_sign = -1.0 if index >= 2 else 1.0
+        radius = first[b]
+        second[b] = radius * (sin_sign * (cosine if odd else sine))
+        first[b] = radius * (cos_sign * (sine if odd else cosine))
+
+
+@_compile
 def fill_normals(out: Any, seed: Any, stream: Any, first_trajectory: Any, step: Any) -> None:
-    """Fill ``out[component, b]`` with the normals of trajectory ``first_trajectory + b`` at one step."""
-    n_components, n_trajectories = out.shape
-    key0, key1 = np.uint64(seed) & _LOW, np.uint64(seed) >> _32
-    step_low, step_high = np.uint64(step) & _LOW, (np.uint64(step) >> _32) << _16
+    """Fill ``out[component, b]`` with the normals of trajectory ``first_trajectory + b`` at one step.
+
+    Three passes over rows that stay in the cache: each alone keeps its constants in registers, all in one does not.
+    """
+    n_components = out.shape[0]
+    low, high = np.uint64(step) & _LOW, ((np.uint64(step) >> _32) << _16) | np.uint64(stream)
     for pair in range((n_components + 1) // 2):
-        both = 2 * pair + 1 < n_components
         first = out[2 * pair]
-        second = out[2 * pair + 1] if both else out[2 * pair]
-        for b in range(n_trajectories):
-            trajectory = np.uint64(first_trajectory) + np.uint64(b)
-            c0 = step_low
-            c1 = trajectory & _LOW
-            c2 = np.uint64(pair)
-            c3 = step_high | ((trajectory >> _32) << _8) | np.uint64(stream)
-            k0, k1 = key0, key1
-            for _ in range(10):
-                product0, product1 = _M0 * c0, _M1 * c2
-                c0, c1, c2, c3 = (
-                    (product1 >> _32) ^ c1 ^ k0,
-                    product1 & _LOW,
-                    (product0 >> _32) ^ c3 ^ k1,
-                    product0 & _LOW,
-                )
-                k0 = (k0 + _W0) & _LOW
-                k1 = (k1 + _W1) & _LOW
-            radius = (np.float64(np.int64((c0 >> _5) * _26 + (c1 >> _6))) + 1.0) * _UNIFORM
-            quarters = np.float64(np.int64((c2 >> _5) * _26 + (c3 >> _6))) * _UNIFORM * 4.0
-            quadrant = np.floor(quarters + 0.5)
-            y = (quarters - quadrant) * _HALF_PI
-            square = y * y
-            sine = _SIN[0]
-            for coefficient in _SIN[1:]:
-                sine = sine * square + coefficient
-            sine = sine * y
-            cosine = _COS[0]
-            for coefficient in _COS[1:]:
-                cosine = cosine * square + coefficient
-            index = np.int64(quadrant) & np.int64(3)
-            odd = (index & np.int64(1)) == 1
-            cos_sign = -1.0 if (index == 1) | (index == 2) else 1.0
-            sin_sign = -1.0 if index >= 2 else 1.0
-            length = np.sqrt(-2.0 * _log(radius))
-            # With a component too many, the sine is written first and the cosine over it.
-            second[b] = length * (sin_sign * (cosine if odd else sine))
-            first[b] = length * (cos_sign * (sine if odd else cosine))
+        if 2 * pair + 1 < n_components:
+            second = out[2 * pair + 1]
+        else:
+            second = np.empty_like(first)
+        _uniform_pair(first, second, np.uint64(seed), np.uint64(pair), np.uint64(first_trajectory), low, high)
+        _radius(first)
+        _polar(first, second)
 
 
 @_compile
