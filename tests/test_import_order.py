@@ -17,10 +17,12 @@ import stochbind
 ROOMS = (
     "errors",
     "checks",
+    "elementary",
     "optics",
     "propagation",
     "stability",
     "forces",
+    "fields",
     "amplitudes",
     "langevin",
     "protocols",

@@ -1,0 +1,11 @@
+"""Force fields that come with the package: traps that are not harmonic, and the whole forces of optical tweezers.
+
+Each is a builder that returns a `stochbind.forces.Force`, and a scalar function of that name with ``_force`` added.
+"""
+
+from stochbind.fields.light import optical_binding as optical_binding
+from stochbind.fields.light import tweezer as tweezer
+from stochbind.fields.traps import duffing as duffing
+from stochbind.fields.traps import gaussian_trap as gaussian_trap
+from stochbind.fields.traps import pendulum as pendulum
+from stochbind.fields.tweezers import TweezerForces as TweezerForces
