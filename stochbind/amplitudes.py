@@ -59,7 +59,7 @@ def real_form(H: Any, Gamma: Any, C: Any = None) -> tuple[FloatArray, FloatArray
 
 
 def real_covariance(correlation: Any, anomalous: Any = None) -> FloatArray:
-    r"""Covariance of the real and imaginary parts of amplitudes; the inverse of the two correlations below.
+    r"""Covariance, (2M, 2M), of the real and imaginary parts of amplitudes with given correlations.
 
     .. math::
 
@@ -75,11 +75,6 @@ def real_covariance(correlation: Any, anomalous: Any = None) -> FloatArray:
         :math:`N_{jk} = \langle a_ja_k^*\rangle`, without the mean. Hermitian.
     anomalous : (M, M) complex, optional
         :math:`M_{jk} = \langle a_ja_k\rangle`, without the mean. Symmetric; zero by default.
-
-    Returns
-    -------
-    (2M, 2M) float
-        Real parts first.
 
     Raises
     ------
@@ -243,9 +238,9 @@ def to_symmetric(H: Any, Gamma: Any) -> ComplexArray:
     """
     matrix = complex_array("H", H, ("M", "M"))
     normal = complex_array("Gamma", Gamma, matrix.shape)
-    half = 0.5j * (matrix - matrix.conj().T)
-    _require_quantum(normal, normal + 2 * half)
-    return normal + half
+    commutator = 1j * (matrix - matrix.conj().T)
+    _require_quantum(normal, _sum(normal, commutator))
+    return _sum(normal, 0.5 * commutator)
 
 
 def to_normal(H: Any, Gamma: Any) -> ComplexArray:
@@ -265,16 +260,15 @@ def to_normal(H: Any, Gamma: Any) -> ComplexArray:
 
     Raises
     ------
-    ScenarioError
-        If a shape is wrong or a number is not finite.
-    NoiseError
-        If no quantum noise has this covariance, as for `to_symmetric`.
+    ScenarioError, NoiseError
+        As `to_symmetric` does.
     """
     matrix = complex_array("H", H, ("M", "M"))
     symmetric = complex_array("Gamma", Gamma, matrix.shape)
-    half = 0.5j * (matrix - matrix.conj().T)
-    _require_quantum(symmetric - half, symmetric + half)
-    return symmetric - half
+    commutator = 1j * (matrix - matrix.conj().T)
+    normal = _sum(symmetric, -0.5 * commutator)
+    _require_quantum(normal, _sum(symmetric, 0.5 * commutator))
+    return normal
 
 
 def optical_binding_pair(
@@ -314,14 +308,9 @@ def optical_binding_pair(
     NoiseError
         If the diffusion is not positive semidefinite.
     """
-    g_r, g_a, delta = (
-        float(checks.array(name, value, ()))
-        for name, value in (
-            ("reciprocal_coupling", reciprocal_coupling),
-            ("antireciprocal_coupling", antireciprocal_coupling),
-            ("detuning", detuning),
-        )
-    )
+    g_r = float(checks.array("reciprocal_coupling", reciprocal_coupling, ()))
+    g_a = float(checks.array("antireciprocal_coupling", antireciprocal_coupling, ()))
+    delta = float(checks.array("detuning", detuning, ()))
     noise = complex_array("diffusion", diffusion, (2, 2))
     checks.positive_semidefinite("diffusion", noise)
     if not abs(noise[0, 1].imag - g_a) <= 1e-6 * abs(noise[0, 0]):
@@ -368,6 +357,13 @@ def _possible_covariance(name: str, hermitian: ComplexArray, other: str, symmetr
         root = scale[:, None] * vector * np.sqrt(np.clip(value, 0.0, None))
         covariance = root @ root.T
     return covariance
+
+
+def _sum(noise: ComplexArray, commutator: ComplexArray) -> ComplexArray:
+    """Return the sum, with zero where it is round-off: at the limit of the vacuum the two cancel."""
+    total = noise + commutator
+    size = np.sqrt(np.diagonal(np.abs(noise) + np.abs(commutator)))
+    return np.where(np.abs(total) <= 1e-14 * np.outer(size, size), 0.0, total)
 
 
 def _require_quantum(normal: ComplexArray, antinormal: ComplexArray) -> None:
