@@ -27,6 +27,7 @@ ROOMS = (
     "langevin",
     "protocols",
     "oscillators",
+    "bridge",
     "quantities",
     "scenario",
     "engine",
