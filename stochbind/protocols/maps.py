@@ -86,11 +86,12 @@ class Composer:
         in_phase, quarter = second.drive[:, 0], second.drive[:, 1]
         moved = np.stack([cosine * in_phase + sine * quarter, cosine * quarter - sine * in_phase], axis=1)
         with np.errstate(over="ignore", invalid="ignore"):
+            covariance = second.matrix @ first.covariance @ second.matrix.T + second.covariance
             result = Map(
                 first.duration + second.duration,
                 second.matrix @ first.matrix,
                 second.matrix @ first.shift + second.shift,
-                second.matrix @ first.covariance @ second.matrix.T + second.covariance,
+                0.5 * (covariance + covariance.T),
                 first.drive @ second.matrix.T + moved,
             )
         if not all(np.isfinite(part).all() for part in result[1:]):

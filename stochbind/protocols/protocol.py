@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
+from numbers import Real
 
 import numpy as np
 
@@ -62,13 +63,16 @@ class Protocol:
         if not self.pieces:
             raise ScenarioError("`pieces` must hold at least one duration with its equations, but is empty.")
         for index, (duration, equations) in enumerate(self.pieces):
+            if not isinstance(equations, Langevin):
+                raise ScenarioError(f"`pieces[{index}][1]` must be `Langevin`, but is {checks.short(equations)}.")
             for_ever = duration == math.inf and index == len(self.pieces) - 1 and not self.periodic
-            if not (duration > 0 and (math.isfinite(duration) or for_ever)):
+            if not (isinstance(duration, Real) and duration > 0 and (math.isfinite(duration) or for_ever)):
                 raise ScenarioError(
-                    f"The duration of `pieces[{index}]` must be positive and finite, but is {duration}; only the last "
-                    "piece of a protocol that does not repeat may hold for ever."
+                    f"`pieces[{index}][0]`, a duration, must be positive and finite, but is {duration!r}; only the "
+                    "last piece of a protocol that does not repeat may hold for ever."
                 )
             _require_alike(f"pieces[{index}]", equations, self.equations)
+        object.__setattr__(self, "pieces", tuple((float(duration), equations) for duration, equations in self.pieces))
         d = self.equations.dimension
         for index, kick in enumerate(self.kicks):
             for name, value, shape in (("shift", kick.shift, (d,)), ("matrix", kick.matrix, (d, d))):
@@ -312,7 +316,7 @@ class Protocol:
         period = period_in_steps(now, step) if self.periodic else None
         scale = period / now if period else 1 / step
         part = period.denominator if period else 1
-        grid = part << 40  # so that steps that differ by rounding alone share their coefficients
+        grid = part << 44  # so that steps that differ by rounding alone share their coefficients
         tolerance = TIME_TOLERANCE * min(period or 1, 1)
 
         def rounded(time: Fraction) -> Fraction:
