@@ -4,11 +4,12 @@
     python3 scripts/go.py demo  [OPTION ...]    run, validate and plot one scenario, into out/
     python3 scripts/go.py test  [OPTION ...]    run the tests
     python3 scripts/go.py check                 lint, format, types, import order, docs
-    python3 scripts/go.py bench [OPTION ...]    run the benchmark
+    python3 scripts/go.py bench [OPTION ...]    run the benchmark, or some of its sections
 
 The first start installs requirements.lock, every file checked by its hash, into .venv in the clone;
-later starts use that as it is, without the network. Options go to `stochbind run`, pytest or the
-benchmark. Everything runs in the clone's top folder, from wherever it is called.
+later starts use that as it is, without the network. The benchmark has requirements-bench.lock and
+.venv.bench, with the libraries it measures. Options go to `stochbind run`, pytest or the benchmark.
+Everything runs in the clone's top folder, from wherever it is called.
 """
 
 import hashlib
@@ -24,8 +25,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-PYTHON = VENV / "bin" / "python"
-STAMP = VENV / "go.key"  # in every .venv made here; holds the key only once the install is complete
+BENCH = ROOT / ".venv.bench"
+LOCKS = {VENV: ROOT / "requirements.lock", BENCH: ROOT / "requirements-bench.lock"}
 HOST = getattr(sys, "_base_executable", sys.executable)  # not .venv's own python, which may be replaced
 
 
@@ -43,67 +44,77 @@ def call(*command, **options):
     return code if code >= 0 else 128 - code
 
 
-def show(*arguments):
-    """Run .venv's python with the arguments, after printing the command line."""
-    print("$ .venv/bin/python", shlex.join(arguments), flush=True)
-    return call(PYTHON, *arguments)
+def show(*arguments, venv=VENV):
+    """Run the python of .venv with the arguments, after printing the command line."""
+    print(f"$ {venv.name}/bin/python", shlex.join(arguments), flush=True)
+    return call(python(venv), *arguments)
 
 
-def key():
+def python(venv):
+    return venv / "bin" / "python"
+
+
+def stamp(venv):
+    """Return the file that is in every .venv made here, and holds the key only once the install is complete."""
+    return venv / "go.key"
+
+
+def key(venv):
     """Return the digest of all that decides what .venv must hold."""
     import tomllib  # not before Python 3.11
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    lock = LOCKS[venv].read_text(encoding="utf-8")
     parts = [lock, project["project"], project["build-system"], sys.version, str(ROOT)]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def ready():
-    return PYTHON.exists() and STAMP.exists() and STAMP.read_text() == key()
+def ready(venv):
+    return python(venv).exists() and stamp(venv).exists() and stamp(venv).read_text() == key(venv)
 
 
-def prepare():
+def prepare(venv):
     """Make .venv, unless it is there and complete."""
-    if ready():
+    if ready(venv):
         return
     import fcntl  # not on Windows
 
-    with open(ROOT / ".venv.lock", "w") as lock:
+    with open(ROOT / f"{venv.name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # where another start is installing, wait for it
         os.set_inheritable(lock.fileno(), True)  # and for its pip, should it die first
-        if not ready():
+        if not ready(venv):
             start = time.monotonic()
-            print("Installing the locked packages into .venv (once, about a minute) ...", flush=True)
-            install()
+            print(f"Installing the locked packages into {venv.name} (once, about a minute) ...", flush=True)
+            install(venv)
             print(f"Installed in {time.monotonic() - start:.0f} s.", flush=True)
 
 
-def install():
-    if VENV.exists() and any(VENV.iterdir()) and not STAMP.exists():
-        sys.exit("go.py did not make the .venv that is here. Rename or remove it, then start again.")
-    shutil.rmtree(ROOT / ".venv.old", ignore_errors=True)
-    if VENV.exists():
-        VENV.rename(ROOT / ".venv.old")
-        shutil.rmtree(ROOT / ".venv.old", ignore_errors=True)
-    VENV.mkdir()
-    STAMP.write_text("incomplete")
+def install(venv):
+    old = ROOT / f"{venv.name}.old"
+    if venv.exists() and any(venv.iterdir()) and not stamp(venv).exists():
+        sys.exit(f"go.py did not make the {venv.name} that is here. Rename or remove it, then start again.")
+    shutil.rmtree(old, ignore_errors=True)
+    if venv.exists():
+        venv.rename(old)
+        shutil.rmtree(old, ignore_errors=True)
+    venv.mkdir()
+    stamp(venv).write_text("incomplete")
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    pip = [PYTHON, "-m", "pip"]
-    if call(HOST, "-m", "venv", VENV, **quiet):  # Debian without python3-venv: the host's pip installs
-        pip = [HOST, "-m", "pip", "--python", PYTHON]
+    pip = [python(venv), "-m", "pip"]
+    if call(HOST, "-m", "venv", venv, **quiet):  # Debian without python3-venv: the host's pip installs
+        pip = [HOST, "-m", "pip", "--python", python(venv)]
         if call(HOST, "-m", "pip", "--version", **quiet):
             print("This Python has neither venv nor pip:  sudo apt install python3-venv")
             sys.exit(3)
-        if call(HOST, "-m", "venv", "--without-pip", VENV):
+        if call(HOST, "-m", "venv", "--without-pip", venv):
             sys.exit(1)
     # sdeint has no wheel: what builds it comes first, from the same lock, so that every file has a hash
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    lock = LOCKS[venv].read_text(encoding="utf-8")
     tools = re.findall(r"^(?:packaging|setuptools|wheel)==(?:.*\\\n)*.*\n", lock, re.MULTILINE)
-    (VENV / "tools.lock").write_text("".join(tools), encoding="utf-8")
+    (venv / "tools.lock").write_text("".join(tools), encoding="utf-8")
     for step in (
-        ["--require-hashes", "-r", VENV / "tools.lock"],
-        ["--require-hashes", "--no-build-isolation", "-r", "requirements.lock"],
+        ["--require-hashes", "-r", venv / "tools.lock"],
+        ["--require-hashes", "--no-build-isolation", "-r", LOCKS[venv]],
         ["--no-deps", "--no-build-isolation", "-e", "."],
     ):
         # compiling every module takes as long as the rest: leave it to the first import
@@ -111,8 +122,8 @@ def install():
         if code:
             print("The install failed (pip says why, above). The next start begins it again.")
             sys.exit(code)
-    (VENV / "go.key.new").write_text(key())
-    (VENV / "go.key.new").replace(STAMP)
+    (venv / "go.key.new").write_text(key(venv))
+    (venv / "go.key.new").replace(stamp(venv))
 
 
 def demo(options):
@@ -150,7 +161,7 @@ def check(options):
 
 
 def bench(options):
-    return show("scripts/benchmark", *options)
+    return show("scripts/benchmark", *options, venv=BENCH)
 
 
 def main():
@@ -164,7 +175,7 @@ def main():
         print(f"stochbind needs Python 3.11 or newer on Linux or macOS; this is {version} on {sys.platform}.")
         return 3
     try:
-        prepare()
+        prepare(BENCH if name == "bench" else VENV)
         return commands[name](options)
     except KeyboardInterrupt:
         return 130

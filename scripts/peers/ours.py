@@ -1,0 +1,94 @@
+"""Stochbind's own measurements."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from peers.serving import N_TRAJECTORIES, one_step, serve
+from stochbind.engine import kernels
+from stochbind.engine.solvers import Exact
+
+BLOCK = 256
+
+
+def normals():
+    steps, out = 2000, np.empty((4, BLOCK))
+
+    def run():
+        for step in range(steps):
+            kernels.fill_normals(out, np.uint64(1), np.uint64(1), np.int64(0), np.int64(step))
+
+    return run, steps * out.size
+
+
+def path(coefficients, n_trajectories, steps):
+    """Final states of some steps of a linear system, block by block."""
+    dimension = len(coefficients["matrix"])
+
+    def block(first):
+        state = np.zeros((dimension, min(BLOCK, n_trajectories - first)))
+        Exact().path(
+            coefficients, state, seed=1, first_trajectory=first, first_step=0, save_every=steps, n_saves=1
+        )  # fmt: skip
+        return state
+
+    return block
+
+
+def linear_pair(steps=4000):
+    matrix, root = one_step()
+    block = path({"matrix": matrix, "shift": np.zeros(4), "root": root}, N_TRAJECTORIES, steps)
+
+    def run():
+        return np.concatenate([block(first) for first in range(0, N_TRAJECTORIES, BLOCK)], axis=1)
+
+    return run, N_TRAJECTORIES * steps
+
+
+def spread():
+    """Let a thread run on every core there is."""
+    os.sched_setaffinity(0, range(os.cpu_count()))
+    if len(os.sched_getaffinity(0)) < 2:
+        raise OSError("there is one core only")
+
+
+def threads(count, steps=20000):
+    """All trajectories by some threads, the blocks spread over them."""
+    pool = ThreadPoolExecutor(count, initializer=spread)
+    matrix, root = one_step()
+    block = path({"matrix": matrix, "shift": np.zeros(4), "root": root}, N_TRAJECTORIES, steps)
+
+    def run():
+        return np.concatenate(list(pool.map(block, range(0, N_TRAJECTORIES, BLOCK))), axis=1)
+
+    return run, N_TRAJECTORIES * steps
+
+
+def random_step(n_particles):
+    """Some stable propagator of 2N coordinates and a lower triangular noise root: their numbers cost no time."""
+    rng, d = np.random.default_rng(0), 2 * n_particles
+    matrix = rng.normal(size=(d, d)) * 0.5 / np.sqrt(d)
+    return matrix, np.tril(rng.normal(size=(d, d))) / np.sqrt(d)
+
+
+def growth(n_particles):
+    matrix, root = random_step(n_particles)
+    n_trajectories = 64 if n_particles > 200 else BLOCK
+    steps = max(1, int(2e8 / (2 * matrix.size + 30 * len(matrix)) / n_trajectories))
+    block = path({"matrix": matrix, "shift": np.zeros(len(matrix)), "root": root}, n_trajectories, steps)
+    return lambda: block(0), n_trajectories * steps
+
+
+SIZES = (1, 2, 5, 10, 20, 50, 100, 1000)
+
+if __name__ == "__main__":
+    serve(
+        {
+            "normals": normals,
+            "linear pair": linear_pair,
+            "one thread": lambda: threads(1),
+            "two threads": lambda: threads(2),
+            **{f"linear, N = {n}": lambda n=n: growth(n) for n in SIZES},
+        }
+    )
