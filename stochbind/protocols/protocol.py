@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -202,7 +202,7 @@ class Protocol:
         near = known[max(bisect_right(known, rest + Fraction(time) * TIME_ROUNDING) - 1, 0)]
         rest = near if abs(near - rest) <= Fraction(time) * TIME_ROUNDING else rest
         compose = self._composer(timeline, Fraction(1))
-        i = max(bisect_left(timeline.position, rest) - 1, 0)
+        i = bisect_right(timeline.position, rest) - 1
         whole = compose.power(milestone[-1], count) if count else milestone[0]
         part = compose.then(milestone[i], compose(timeline.within(timeline.position[i], rest)))
         result = compose.then(whole, part)
