@@ -37,7 +37,7 @@ class Stability(NamedTuple):
     mode : (d,) complex
         Its eigenvector, scaled to norm 1.
     participation : dict of int to float
-        Share of each particle in the squared positions of the mode.
+        Share of each particle in the squared positions, or of each amplitude in the squares, of the mode.
     reduced : bool
         Whether times are in reduced units.
     """
@@ -110,7 +110,7 @@ def stability(
     rate, frequency, round_off, mode = best
     weight: dict[int, float] = {}
     for amplitude, coordinate in zip(mode, coordinates, strict=True):
-        if coordinate.quantity == "position":
+        if coordinate.quantity in ("position", "real", "imaginary"):
             weight[coordinate.particle] = weight.get(coordinate.particle, 0.0) + abs(amplitude) ** 2
     total = sum(weight.values()) or 1.0
     return Stability(

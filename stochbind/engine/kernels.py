@@ -1,35 +1,22 @@
-"""The compiled inner loops, and the one place for compiler options.
+"""The compiled inner loops: normals, and steps of linear equations.
 
 State and noise are blocks of shape (coordinate, trajectory): every inner loop runs over trajectories and holds nothing
 that does not vectorise. There is no fastmath and no BLAS, and every sum runs in a fixed order, so that the bits of a
 trajectory depend neither on its neighbours in the block nor on the processor. The NumPy twins of these loops are
-`stochbind.engine.noise.normals` and `stochbind.engine.solvers.linear_step`; the tests tie them bit for bit.
+`stochbind.engine.noise.normals` and `stochbind.engine.reference.linear_step`; the tests tie them bit for bit.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 
 from stochbind.engine import noise
+from stochbind.engine.compiling import compiled, inline
 
-
-def _compile(function: Any) -> Any:
-    """Compile, and keep the result on disk where there is a place for it.
-
-    ``error_model="numpy"``: without it, any division keeps a loop from being vectorised.
-    """
-    try:
-        return numba.njit(error_model="numpy", cache=True, nogil=True)(function)
-    except RuntimeError:  # neither the package nor the home directory can be written to
-        return numba.njit(error_model="numpy", nogil=True)(function)
-
-
-_inline: Any = numba.njit(error_model="numpy", inline="always")
 _intrinsic: Any = intrinsic
 
 _M0, _M1 = (np.uint64(value) for value in noise.PHILOX_MULTIPLIER)
@@ -62,7 +49,7 @@ def _float(context: Any, value: Any) -> Any:
     return types.float64(types.int64), generate
 
 
-@_inline
+@inline
 def _log(x: Any) -> Any:
     bits = _bits(x)
     fraction = bits & _FRACTION
@@ -77,7 +64,27 @@ def _log(x: Any) -> Any:
     return np.float64(exponent) * _LOG_2 + 2.0 * s * series
 
 
-@_compile
+@inline
+def cos_sin_quarters(quarters: Any) -> Any:
+    """Cosine and sine of so many quarters of a turn."""
+    quadrant = np.floor(quarters + 0.5)
+    y = (quarters - quadrant) * _HALF_PI
+    square = y * y
+    sine = _SIN[0]
+    for coefficient in _SIN[1:]:
+        sine = sine * square + coefficient
+    sine = sine * y
+    cosine = _COS[0]
+    for coefficient in _COS[1:]:
+        cosine = cosine * square + coefficient
+    index = np.int64(quadrant) & np.int64(3)
+    odd = (index & np.int64(1)) == 1
+    cos_sign = -1.0 if (index == 1) | (index == 2) else 1.0
+    sin_sign = -1.0 if index >= 2 else 1.0
+    return cos_sign * (sine if odd else cosine), sin_sign * (cosine if odd else sine)
+
+
+@compiled
 def _uniform_pair(first: Any, second: Any, key: Any, pair: Any, trajectory: Any, step: Any, high: Any) -> None:
     """One Philox block for each trajectory: a uniform in (0, 1], and one in [0, 4)."""
     for b in range(first.shape[0]):
@@ -101,37 +108,23 @@ def _uniform_pair(first: Any, second: Any, key: Any, pair: Any, trajectory: Any,
         second[b] = np.float64(np.int64((c2 >> _5) * _26 + (c3 >> _6))) * _UNIFORM * 4.0
 
 
-@_compile
+@compiled
 def _radius(row: Any) -> None:
     for b in range(row.shape[0]):
         row[b] = np.sqrt(-2.0 * _log(row[b]))
 
 
-@_compile
+@compiled
 def _polar(first: Any, second: Any) -> None:
     """From radius and angle, in quarters of a turn, to the two normals."""
     for b in range(first.shape[0]):
-        quarters = second[b]
-        quadrant = np.floor(quarters + 0.5)
-        y = (quarters - quadrant) * _HALF_PI
-        square = y * y
-        sine = _SIN[0]
-        for coefficient in _SIN[1:]:
-            sine = sine * square + coefficient
-        sine = sine * y
-        cosine = _COS[0]
-        for coefficient in _COS[1:]:
-            cosine = cosine * square + coefficient
-        index = np.int64(quadrant) & np.int64(3)
-        odd = (index & np.int64(1)) == 1
-        cos_sign = -1.0 if (index == 1) | (index == 2) else 1.0
-        sin_sign = -1.0 if index >= 2 else 1.0
+        cosine, sine = cos_sin_quarters(second[b])
         radius = first[b]
-        second[b] = radius * (sin_sign * (cosine if odd else sine))
-        first[b] = radius * (cos_sign * (sine if odd else cosine))
+        second[b] = radius * sine
+        first[b] = radius * cosine
 
 
-@_compile
+@compiled
 def fill_normals(out: Any, seed: Any, stream: Any, first_trajectory: Any, step: Any) -> None:
     """Fill ``out[component, b]`` with the normals of trajectory ``first_trajectory + b`` at one step.
 
@@ -141,16 +134,13 @@ def fill_normals(out: Any, seed: Any, stream: Any, first_trajectory: Any, step: 
     low, high = np.uint64(step) & _LOW, ((np.uint64(step) >> _32) << _16) | np.uint64(stream)
     for pair in range((n_components + 1) // 2):
         first = out[2 * pair]
-        if 2 * pair + 1 < n_components:
-            second = out[2 * pair + 1]
-        else:
-            second = np.empty_like(first)
+        second = out[2 * pair + 1] if 2 * pair + 1 < n_components else np.empty_like(first)
         _uniform_pair(first, second, np.uint64(seed), np.uint64(pair), np.uint64(first_trajectory), low, high)
         _radius(first)
         _polar(first, second)
 
 
-@_compile
+@compiled
 def linear_step(matrix: Any, shift: Any, root: Any, state: Any, normal: Any, out: Any) -> None:
     """One step ``out = E x + e + L z`` of a block of trajectories."""
     dimension, n_trajectories = state.shape
@@ -166,29 +156,3 @@ def linear_step(matrix: Any, shift: Any, root: Any, state: Any, normal: Any, out
             c, z = root[i, j], normal[j]
             for b in range(n_trajectories):
                 row[b] += c * z[b]
-
-
-@_compile
-def linear_path(
-    matrix: Any,
-    shift: Any,
-    root: Any,
-    state: Any,
-    seed: Any,
-    stream: Any,
-    first_trajectory: Any,
-    first_step: Any,
-    save_every: Any,
-    saved: Any,
-) -> None:
-    """Advance ``state`` in place by ``len(saved) * save_every`` steps, keeping every ``save_every``-th state."""
-    normal = np.empty((root.shape[1], state.shape[1]))
-    other = np.empty_like(state)
-    step = first_step
-    for index in range(saved.shape[0]):
-        for _ in range(save_every):
-            fill_normals(normal, seed, stream, first_trajectory, step)
-            linear_step(matrix, shift, root, state, normal, other)
-            state[:] = other
-            step += 1
-        saved[index] = state

@@ -139,7 +139,11 @@ def log(x: FloatArray) -> FloatArray:
 
 def cos_sin_turn(turn: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Cosine and sine of ``2 pi turn`` for 0 <= turn < 1."""
-    quarters = turn * 4.0
+    return cos_sin_quarters(turn * 4.0)
+
+
+def cos_sin_quarters(quarters: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Cosine and sine of so many quarters of a turn, 0 to 4."""
     quadrant = np.floor(quarters + 0.5)
     y = (quarters - quadrant) * HALF_PI
     square = y * y

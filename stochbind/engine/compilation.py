@@ -1,0 +1,132 @@
+"""From tables to the compiled loops: compiles them once, and a user's force functions for each process."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core import types
+from numba.core.errors import NumbaError
+
+from stochbind.checks import FloatArray
+from stochbind.engine.compiling import cache_folder
+from stochbind.engine.paths import USER_FORCE, path
+from stochbind.engine.programs import compile_error, own_functions
+from stochbind.engine.tables import Account, Forces, Linear
+from stochbind.forces import Force
+
+_LOCK = threading.Lock()
+
+
+def run(
+    scheme: int,
+    linear: Linear,
+    forces: Forces,
+    functions: Sequence[Force],
+    account: Account,
+    state: FloatArray,
+    total: FloatArray,
+    *,
+    seed: int,
+    first_trajectory: int,
+    first_step: int,
+    save_every: int,
+    n_saves: int,
+) -> tuple[FloatArray, FloatArray]:
+    """Compiled twin of `stochbind.engine.reference.path`."""
+    saved, saved_total = np.empty((n_saves, *state.shape)), np.empty((n_saves, *total.shape))
+    arguments = (
+        np.int64(scheme),
+        Linear(*map(_plain, linear)),
+        Forces(*map(_plain, forces)),
+        own_rows(own_functions(functions)),
+        Account(*map(_plain, account)),
+        state,
+        total,
+        np.uint64(seed),
+        np.int64(first_trajectory),
+        np.int64(first_step),
+        np.int64(save_every),
+        saved,
+        saved_total,
+    )
+    _compile(arguments)
+    path(*arguments)
+    return saved, saved_total
+
+
+def is_compiled() -> bool:
+    """Whether the loops are compiled already, in this process or on disk; otherwise the first run compiles them."""
+    folder = cache_folder()
+    return bool(path.signatures) or (folder is not None and any(folder.rglob("paths.path-*.nbc")))
+
+
+def _plain(value: Any) -> Any:
+    """A table as the loops take it: contiguous and writable, whatever it was read from."""
+    return np.array(value, order="C") if isinstance(value, np.ndarray) else value
+
+
+def _compile(arguments: tuple[Any, ...]) -> None:
+    """Compile the loops for the one signature there is: the user's forces come in as a pointer to a function."""
+    with _LOCK:
+        if not path.signatures:
+            signature = [numba.typeof(value) for value in arguments]
+            signature[3] = types.FunctionType(USER_FORCE)
+            path.compile(tuple(signature))
+            path.disable_compile()
+
+
+@functools.cache
+def own_rows(functions: tuple[tuple[int, Callable[..., Any], bool, int], ...]) -> Any:
+    """One compiled function that adds any of a user's forces to a row of trajectories.
+
+    Raises
+    ------
+    PlanError
+        If numba cannot compile one of them.
+    """
+
+    @numba.njit
+    def rows(kind: Any, total: Any, x: Any, other: Any, p: Any) -> None:
+        pass
+
+    for number, function, pair, n_parameters in functions:
+        try:
+            rows = _chain(number, _jit(function), pair, n_parameters, rows)
+            rows.compile(USER_FORCE.args)
+        except (NumbaError, TypeError, NotImplementedError) as error:
+            raise compile_error(function, error) from None
+    return numba.njit(USER_FORCE, nogil=True)(rows.py_func)
+
+
+def _jit(function: Callable[..., Any]) -> Any:
+    return function if hasattr(function, "py_func") else numba.njit(error_model="numpy")(function)
+
+
+def _chain(number: int, function: Any, pair: bool, n_parameters: int, rest: Any) -> Any:
+    """A function for rows of this kind, which hands rows of other kinds on."""
+    if pair:
+
+        def rows(kind: Any, total: Any, x: Any, other: Any, p: Any) -> None:
+            if kind == number:
+                parameters = p[:n_parameters]
+                for b in range(total.shape[0]):
+                    total[b] += function(x[b], other[b], parameters)
+            else:
+                rest(kind, total, x, other, p)
+
+    else:
+
+        def rows(kind: Any, total: Any, x: Any, other: Any, p: Any) -> None:
+            if kind == number:
+                parameters = p[:n_parameters]
+                for b in range(total.shape[0]):
+                    total[b] += function(x[b], parameters)
+            else:
+                rest(kind, total, x, other, p)
+
+    return numba.njit(error_model="numpy")(rows)
