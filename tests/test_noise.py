@@ -7,8 +7,8 @@ import sys
 import mpmath
 import numpy as np
 import pytest
-from scipy import stats
 
+import battery
 from stochbind.engine import kernels, noise
 
 
@@ -81,44 +81,33 @@ def test_elementary_functions():
     assert noise.cos_sin_turn(np.array([0.0, 0.25, 0.5, 0.75]))[0].tolist() == [1.0, 0.0, -1.0, 0.0]
 
 
-def test_law_of_the_normals():
-    """Moments to eighth order, the distribution and its tails, for a million draws."""
-    sample = noise.normals(5, noise.Stream.BATH, np.arange(500)[:, None], np.arange(500)[None, :], 4).ravel()
-    n = sample.size
-    for order, mean in ((1, 0), (2, 1), (3, 0), (4, 3), (5, 0), (6, 15), (7, 0), (8, 105)):
-        double = np.prod(np.arange(2 * order - 1, 0, -2, dtype=float))
-        z = (np.mean(sample**order) - mean) / np.sqrt((double - mean**2) / n)
-        assert abs(z) < 5, (order, z)
-    assert stats.kstest(sample, "norm").pvalue > 1e-6
-    assert stats.kstest(1.01 * sample, "norm").pvalue < 1e-6  # the twin: one per cent of width is seen
-    for edge in (3.0, 4.0):
-        expected = 2 * n * stats.norm.sf(edge)
-        assert abs(np.sum(np.abs(sample) > edge) - expected) < 5 * np.sqrt(expected)
+def failures(fill, n_chunks):
+    """Tests of the battery that fail, out of the number there are."""
+    trial = battery.Battery(fill, seed=2024)
+    trial.take(n_chunks)
+    found = trial.results()
+    assert len({result.name for result in found}) == len(found) == 184
+    return [result for result in found if result.failed]
 
 
-def test_independence():
-    """No correlation, of values or of squares, between neighbours in any index of the key."""
-    base = {"seed": 9, "stream": 1, "trajectory": np.arange(300)[:, None], "step": np.arange(700)[None, :]}
+def test_law_and_independence():
+    """Moments, distribution, tails, correlations, bits and order of three million draws.
 
-    def draw(**change):
-        return noise.normals(**{**base, **change}, n_components=4)
+    It sees a width wrong by 0.2 % and a correlation of 0.3 % between neighbours; `scripts/noise_battery` sees 18 times
+    less with 10^9 draws.
+    """
+    assert failures(kernels.fill_normals, n_chunks=12) == []
 
-    here = draw()
-    others = [
-        draw(seed=10),
-        draw(stream=0),
-        draw(trajectory=base["trajectory"] + 1),
-        draw(step=base["step"] + 1),
-        draw(trajectory=base["trajectory"] + 2**32),
-        draw(step=base["step"] + 2**32),
-        np.roll(here, 1, axis=0),
-    ]
-    n = here.size
-    for other in others:
-        for left, right in ((here, other), (here**2 - 1, (other**2 - 1) / 2)):
-            z = np.sum(left * right) / np.sqrt(n * np.mean(left**2) * np.mean(right**2))
-            assert abs(z) < 5
-    assert abs(np.sum(here * here) / np.sqrt(n)) > 5  # the twin
+
+@pytest.mark.parametrize("fault", battery.TWINS)
+def test_faults_are_found(fault):
+    assert failures(battery.TWINS[fault], n_chunks=6)
+
+
+def test_battery_takes_another_generator():
+    """NumPy's normals pass, but for the keys, which they do not have: a fault is the generator's, not the battery's."""
+    generator = np.random.default_rng(1)
+    assert failures(lambda out, *key: generator.standard_normal(out=out), n_chunks=6) == []
 
 
 def test_compiled_loop_makes_the_same_bits():
@@ -133,15 +122,18 @@ def test_compiled_loop_makes_the_same_bits():
 
 @pytest.mark.parametrize("cpu", ["generic", "haswell"])
 def test_same_bits_on_other_processors(cpu):
-    """The whole path, compiled for an older instruction set in another process."""
+    """Normals and linear steps, compiled for an older instruction set in another process."""
     code = (
         "import numpy as np, hashlib\n"
         "from stochbind.engine import kernels\n"
         "m = np.linspace(-1, 1, 16).reshape(4, 4) * 0.2\n"
-        "x = np.full((4, 33), 0.5); saved = np.empty((5, 4, 33))\n"
-        "kernels.linear_path(m, m[0].copy(), m.T.copy(), x, np.uint64(7), np.uint64(1), np.int64(3), np.int64(11),"
-        " np.int64(20), saved)\n"
-        "print(hashlib.sha256(saved.tobytes()).hexdigest())\n"
+        "x, z, new = np.full((4, 33), 0.5), np.empty((4, 33)), np.empty((4, 33))\n"
+        "for step in range(100):\n"
+        "    kernels.fill_normals(z, np.uint64(7), np.uint64(1), np.int64(3), np.int64(11 + step))\n"
+        "    kernels.linear_step(m, m[0].copy(), m.T.copy(), x, z, new)\n"
+        "    x, new = new, x\n"
+        "assert np.ptp(x) > 0\n"
+        "print(hashlib.sha256(x.tobytes()).hexdigest())\n"
     )
 
     def digest(**extra):

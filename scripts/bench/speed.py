@@ -1,6 +1,7 @@
 """Times on one core as ratios: stochbind and a peer measured in turns, the best time of each.
 
-Every peer is a process of its own on the same core, and waits while another is measured.
+Every peer is a process of its own on the same core, and waits while another is measured. Times are those of the
+processor, which others on a shared machine change least; only for two threads it is the clock that counts.
 """
 
 import atexit
@@ -53,7 +54,7 @@ class Peer:
             os.sched_setaffinity(self.process.pid, {max(os.sched_getaffinity(0))})
 
     def measure(self, measurement):
-        """Time of one unit [ns] and the mean square left behind."""
+        """Time of one unit [ns] of the processor and by the clock, and the mean square left behind."""
         try:
             print(measurement, file=self.process.stdin, flush=True)
             answer = self.process.stdout.readline()
@@ -63,8 +64,8 @@ class Peer:
             raise NotMeasured(f"the process ended with code {self.process.wait()}: {' '.join(self.command[:3])}")
         if answer.startswith("not measured"):
             raise NotMeasured(answer.removeprefix("not measured:").strip())
-        nanoseconds, square = map(float, answer.split())
-        return nanoseconds, square
+        processor, clock, square = map(float, answer.split())
+        return processor, clock, square
 
 
 peer = cache(Peer)
@@ -84,32 +85,36 @@ def compiled_pair():
     return [program, *(repr(float(value)) for array in serving.one_step() for value in array.flat)]
 
 
-def best_of_each(measurements, square=None, repeats=REPEATS):
+def best_of_each(measurements, square=None, repeats=REPEATS, by_clock=False):
     """Best times [ns] of some (peer, measurement), taken in turns; `square` is what they must leave behind."""
     times = {key: [] for key in measurements}
     for _ in range(repeats):
         for name, measurement in measurements:
-            nanoseconds, found = peer(name).measure(measurement)
+            *spent, found = peer(name).measure(measurement)
             if square is not None and abs(found / square - 1) > LARGEST_DIFFERENCE:
                 raise NotMeasured(f"{name} leaves a mean square of {found:.3g} behind, where {square:.3g} is right")
-            times[name, measurement].append(nanoseconds)
+            times[name, measurement].append(spent[by_clock])
     return [min(times[key]) for key in measurements]
 
 
-def ratio(label, above, below, unit, square=None, repeats=REPEATS):
+def ratio(label, above, below, unit, square=None, **options):
     """Print a ratio of times; each side is (peer, measurement, ...), of which the fastest counts."""
     sides = [[(name, measurement) for measurement in some] for name, *some in (above, below)]
     try:
-        found = best_of_each([*sides[0], *sides[1]], square, repeats)
+        found = best_of_each([*sides[0], *sides[1]], square, **options)
         a, b = min(found[: len(sides[0])]), min(found[len(sides[0]) :])
         line(label, f"{a / b:8.2f}   ({a:.4g} / {b:.4g} ns per {unit})")
     except NotMeasured as reason:
         line(label, f"not measured: {reason}")
 
 
+def machine():
+    """What the times below were taken on."""
+    line("cores, and how many others kept busy before this", f"{os.cpu_count()}, {os.getloadavg()[0]:.1f}")
+
+
 def speed():
     """Normals and the linear pair against every peer."""
-    line("cores, and how many of them others kept busy before this", f"{os.cpu_count()}, {os.getloadavg()[0]:.1f}")
     unit, mine = "normal", ("stochbind", "normals")
     generators = [f"normals, {name}" for name in ("SFC64", "PCG64", "PCG64DXSM", "Philox")]
     ratio("normals: stochbind / NumPy's fastest standard_normal", mine, ("NumPy", *generators), unit)
@@ -128,11 +133,18 @@ def speed():
         ratio(f"step of a pair: sdeint {scheme} / stochbind", ("sdeint", f"linear pair, {scheme}"), mine, unit)
 
 
+def features():
+    """What a feature costs beside the bare linear pair."""
+    bare, unit = ("stochbind", "linear pair"), "trajectory-step"
+    square = float(serving.pair().stationary_covariance()[0, 0])
+    ratio("linear pair: with its ledger / without", ("stochbind", "linear pair with ledger"), bare, unit, square)
+
+
 def threads():
     """The same trajectories by two threads and by one."""
     one, two = ("stochbind", "one thread"), ("stochbind", "two threads")
     square = float(serving.pair().stationary_covariance()[0, 0])
-    ratio("blocks of a pair: one thread / two threads on two cores", one, two, "trajectory-step", square, repeats=5)
+    ratio("blocks of a pair: one thread / two threads on two cores", one, two, "trajectory-step", square, by_clock=True)
 
 
 def growth():

@@ -2,11 +2,14 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 
-from peers.serving import N_TRAJECTORIES, one_step, serve
+from peers.serving import N_TRAJECTORIES, STEP, array, pair, serve
 from stochbind.engine import kernels
+from stochbind.engine.accounts import ledger_tables
+from stochbind.engine.programs import Program
 from stochbind.engine.solvers import Exact
 
 BLOCK = 256
@@ -22,28 +25,38 @@ def normals():
     return run, steps * out.size
 
 
-def path(coefficients, n_trajectories, steps):
-    """Final states of some steps of a linear system, block by block."""
-    dimension = len(coefficients["matrix"])
+def blocks(program, n_trajectories=N_TRAJECTORIES, steps=4000):
+    """A function that makes the final states of the block from some trajectory on."""
 
     def block(first):
-        state = np.zeros((dimension, min(BLOCK, n_trajectories - first)))
-        Exact().path(
-            coefficients, state, seed=1, first_trajectory=first, first_step=0, save_every=steps, n_saves=1
+        size = min(BLOCK, n_trajectories - first)
+        state = np.zeros((program.coefficients["matrix"].shape[1], size))
+        program.run(
+            state, np.zeros((program.n_totals, size)),
+            seed=1, first_trajectory=first, first_step=0, save_every=steps, n_saves=1,
         )  # fmt: skip
         return state
 
     return block
 
 
-def linear_pair(steps=4000):
-    matrix, root = one_step()
-    block = path({"matrix": matrix, "shift": np.zeros(4), "root": root}, N_TRAJECTORIES, steps)
+def path(program, n_trajectories=N_TRAJECTORIES, steps=4000):
+    """A measurement: all trajectories, block after block."""
+    block = blocks(program, n_trajectories, steps)
 
     def run():
-        return np.concatenate([block(first) for first in range(0, N_TRAJECTORIES, BLOCK)], axis=1)
+        return np.concatenate([block(first) for first in range(0, n_trajectories, BLOCK)], axis=1)
 
-    return run, N_TRAJECTORIES * steps
+    return run, n_trajectories * steps
+
+
+def linear_pair():
+    return path(Exact().program(pair(), STEP))
+
+
+def pair_with_ledger():
+    program = Exact().program(pair(), STEP)
+    return path(replace(program, coefficients={**program.coefficients, **ledger_tables(array(), pair(), STEP)}))
 
 
 def spread():
@@ -56,8 +69,7 @@ def spread():
 def threads(count, steps=20000):
     """All trajectories by some threads, the blocks spread over them."""
     pool = ThreadPoolExecutor(count, initializer=spread)
-    matrix, root = one_step()
-    block = path({"matrix": matrix, "shift": np.zeros(4), "root": root}, N_TRAJECTORIES, steps)
+    block = blocks(Exact().program(pair(), STEP), steps=steps)
 
     def run():
         return np.concatenate(list(pool.map(block, range(0, N_TRAJECTORIES, BLOCK))), axis=1)
@@ -74,10 +86,10 @@ def random_step(n_particles):
 
 def growth(n_particles):
     matrix, root = random_step(n_particles)
+    coefficients = {"matrix": matrix[None], "shift": np.zeros((1, len(matrix))), "root": root[None]}
     n_trajectories = 64 if n_particles > 200 else BLOCK
     steps = max(1, int(2e8 / (2 * matrix.size + 30 * len(matrix)) / n_trajectories))
-    block = path({"matrix": matrix, "shift": np.zeros(len(matrix)), "root": root}, n_trajectories, steps)
-    return lambda: block(0), n_trajectories * steps
+    return path(Program(Exact.scheme, coefficients), n_trajectories, steps)
 
 
 SIZES = (1, 2, 5, 10, 20, 50, 100, 1000)
@@ -87,6 +99,7 @@ if __name__ == "__main__":
         {
             "normals": normals,
             "linear pair": linear_pair,
+            "linear pair with ledger": pair_with_ledger,
             "one thread": lambda: threads(1),
             "two threads": lambda: threads(2),
             **{f"linear, N = {n}": lambda n=n: growth(n) for n in SIZES},
