@@ -25,7 +25,7 @@ def exactness() -> None:
             coupling=np.zeros((1, 1)), reduced=True,
         )  # fmt: skip
         for step in (1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3):
-            found = Exact().coefficients(array.langevin(), step)
+            found = {name: table[0] for name, table in Exact().program(array.langevin(), step).coefficients.items()}
             gamma, t = mpmath.mpf(1 / quality), mpmath.mpf(step)
             omega = mpmath.sqrt(1 - gamma**2 / 4)
             decay, c, s = mpmath.exp(-gamma * t / 2), mpmath.cos(omega * t), mpmath.sin(omega * t)
