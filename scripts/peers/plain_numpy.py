@@ -10,7 +10,7 @@ GENERATORS = {"SFC64": np.random.SFC64, "PCG64": np.random.PCG64, "PCG64DXSM": n
 
 
 def normals(bits):
-    steps, out, generator = 1000, np.empty((4, 256)), np.random.Generator(bits(0))
+    steps, out, generator = 250, np.empty((16, 256)), np.random.Generator(bits(0))
 
     def run():
         for _ in range(steps):
