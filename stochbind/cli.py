@@ -51,6 +51,7 @@ class Parallel(StrEnum):
     """How blocks of trajectories are spread."""
 
     serial = "serial"
+    threads = "threads"
     processes = "processes"
     dask = "dask"
 
@@ -70,6 +71,11 @@ def run(
     save_every: Annotated[int | None, typer.Option(help="Keep every so-manieth state.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all noise.")] = None,
     initial: Annotated[str | None, typer.Option(help="State at time zero: thermal, stationary or rest.")] = None,
+    solver: Annotated[str | None, typer.Option(help="Solver: exact, strang, heun, euler_maruyama, sdeint:...")] = None,
+    ledger: Annotated[bool | None, typer.Option("--ledger", help="Add up work and heat along each path.")] = None,
+    allowed_bias: Annotated[
+        float | None, typer.Option(help="Largest error of a variance, such as 0.01.")
+    ] = None,
     parallel: Annotated[Parallel, typer.Option(help="How to spread the work.")] = Parallel.dask,
     workers: Annotated[int | None, typer.Option(min=1, help="Number of worker processes.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show the plan; write nothing.")] = False,
@@ -87,6 +93,9 @@ def run(
         save_every=save_every,
         seed=seed,
         initial=initial,
+        solver=solver,
+        ledger=ledger,
+        allowed_bias=allowed_bias,
     )
     if dry_run:
         plan.coefficients()  # where a solver refuses a step
@@ -96,6 +105,7 @@ def run(
     if not quiet:
         for line in reports.plan_lines(plan):
             _say(line)
+    from stochbind.engine.ensemble import prepare
     from stochbind.engine.ensemble import run as run_plan
     from stochbind.engine.store import Store
 
@@ -105,8 +115,20 @@ def run(
         if not quiet:
             _say(f"{output}: complete already, fingerprint {plan.fingerprint}.")
         return
+    from stochbind.engine import compilation
+
+    if not quiet and not compilation.is_compiled():
+        _say("Compiling the loops: once after an installation, about ten seconds.")
+    prepare(plan)
     with _spread(parallel, workers or os.cpu_count() or 1) as spread, _progress(quiet) as progress:
         store = run_plan(plan, output, map=spread, progress=progress)
+    if diverged := store.diverged:
+        first = min(diverged, key=lambda trajectory: (diverged[trajectory], trajectory))
+        _say(
+            f"warning: {len(diverged)} of {plan.n_trajectories} trajectories diverged, the first of them trajectory "
+            f"{first} by {plan.time[diverged[first]]:.6g}{'' if laboratory.reduced else ' s'}; they are kept, and left "
+            "out of averages."
+        )
     if not quiet:
         _say(f"{store.path}: complete, fingerprint {plan.fingerprint}.")
 
@@ -304,6 +326,9 @@ def _spread(parallel: Parallel, workers: int) -> Iterator[Map]:
 
     if parallel is Parallel.serial:
         yield map
+    elif parallel is Parallel.threads:
+        with ensemble.thread_map(workers) as spread:
+            yield spread
     elif parallel is Parallel.processes:
         with ensemble.process_map(workers) as spread:
             yield spread

@@ -83,7 +83,9 @@ KINDS = {
         Kind("angle", "rad", "45 deg"),
         Kind("frequency", "Hz", "55 kHz"),
         Kind("rate", "1/s", "6283 1/s"),
+        Kind("force", "N", "2 fN"),
         Kind("stiffness", "N/m", "1 uN/m"),
+        Kind("cubic stiffness", "N/m^3", "1e8 N/m^3"),
         Kind("friction", "kg/s", "4e-14 kg/s"),
         Kind("momentum diffusion", "N^2*s", "1e-44 N^2*s"),
     )

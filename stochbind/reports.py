@@ -24,6 +24,10 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         f"{plan.n_saves} states kept, up to {plan.n_bytes / 1e6:.4g} MB"
     )
     yield f"The array is {scenario.langevin().stability.sentence}."
+    words = f'Solver "{plan.solver}"'
+    largest = plan.bias()
+    words += ", exact" if plan.solver == "exact" else f"; its step changes steady variances by up to {largest:.1%}"
+    yield f"{words}{'; with a ledger of work and heat' if plan.ledger else ''}."
     for note in (*scenario.notes(), plan.relaxation_note()):
         if note:
             yield f"Note: {note}"
@@ -62,7 +66,8 @@ def print_validation(path: Path, result: Validation) -> None:
     table.add_column("unit", no_wrap=True)
     for row in result.rows:
         z = f"{row.z:+.2f}" if abs(row.z) <= 5 else f"[bold red]{row.z:+.2f}[/]"
-        numbers = (f"{row.value:.5g}", f"{row.stderr:.2g}", f"{row.exact:.5g}", z, row.unit)
+        exact, z = ("", "") if math.isnan(row.exact) else (f"{row.exact:.5g}", z)
+        numbers = (f"{row.value:.5g}", f"{row.stderr:.2g}", exact, z, row.unit)
         table.add_row(row.quantity, row.where, *numbers)
     # A table that is cut says nothing: never narrower than its numbers.
     console = Console(width=max(84, shutil.get_terminal_size().columns if sys.stdout.isatty() else 100))
@@ -75,6 +80,9 @@ def print_validation(path: Path, result: Validation) -> None:
     )
     for note in result.notes:
         console.print(f"Note: {note}", highlight=False)
+    if not result.judged:
+        console.print("No verdict: no quantity has an exact value.", highlight=False)
+        return
     verdict = "All agree" if result.agrees else "DISAGREEMENT"
     console.print(f"{verdict}: the largest |z| is {abs(result.worst.z):.2f} (limit 5).", highlight=False)
 

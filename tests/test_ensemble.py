@@ -102,8 +102,8 @@ def test_interrupted_anywhere_it_continues(plan, finished, tmp_path, monkeypatch
     class PowerCut(Exception):
         pass
 
-    def once(store, block, segment, saved):
-        write(store, block, segment, saved)
+    def once(store, *arguments):
+        write(store, *arguments)
         raise PowerCut
 
     units = 0
@@ -380,7 +380,7 @@ def test_a_run_that_cannot_fit_is_refused(tmp_path):
 
 def test_run_block_is_idempotent(plan, finished):
     before = tree_digest(finished)
-    assert run_block(str(finished), 1) == 1
+    assert run_block(str(finished), (), 1) == 1
     assert tree_digest(finished) == before
 
 

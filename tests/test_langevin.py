@@ -6,8 +6,9 @@ import pytest
 from scipy import linalg
 
 import systems
+from stochbind.engine import bias, reference
 from stochbind.engine.noise import Stream
-from stochbind.engine.solvers import SOLVERS, Exact, rounding_bias
+from stochbind.engine.solvers import Exact
 from stochbind.errors import NoiseError, PlanError, ScenarioError, UnstableError
 from stochbind.langevin import Langevin, Moments
 from stochbind.propagation import covariance_root
@@ -40,11 +41,11 @@ def as_float(matrix):
 @pytest.mark.parametrize("step", STEPS)
 def test_one_step_probe(quality, step):
     """Feed the solver unit vectors, read off E and L, and compare with the closed form to 1e-12."""
-    solver = SOLVERS["exact"]
-    coefficients = solver.coefficients(systems.oscillator(quality).langevin(), step)
-    unit = np.eye(2)
-    matrix = solver.step(coefficients, unit, np.zeros((2, 2)))
-    root = solver.step(coefficients, np.zeros((2, 2)), unit)
+    program = Exact().program(systems.oscillator(quality).langevin(), step)
+    linear, forces, account = program.tables
+    unit, zero, nothing = np.eye(2), np.zeros((2, 2)), np.zeros((0, 2))
+    matrix = reference.step(program.scheme, linear, forces, {}, account, unit, nothing, zero, 0)
+    root = reference.step(program.scheme, linear, forces, {}, account, zero, nothing, unit, 0)
     expected, covariance = (as_float(m) for m in exact_step(quality, step))
     np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
     # each element relative to the standard deviations it joins: positions over a short step are tiny
@@ -60,10 +61,10 @@ def test_one_step_probe(quality, step):
 @pytest.mark.parametrize("step", STEPS)
 def test_rounded_coefficients_keep_the_temperature(quality, step):
     """Steady state of the very coefficients that run, by mpmath, and what the solver computes of it."""
-    coefficients = Exact().coefficients(systems.oscillator(quality).langevin(), step)
+    coefficients = Exact().program(systems.oscillator(quality).langevin(), step).tables[0]
     mpmath.mp.dps = 60
-    e = mpmath.matrix(coefficients["matrix"].tolist())
-    root = mpmath.matrix(coefficients["root"].tolist())
+    e = mpmath.matrix(coefficients.matrix[0].tolist())
+    root = mpmath.matrix(coefficients.root[0].tolist())
     s = root * root.T
     # vec(X) = (1 - E (x) E)^-1 vec(S)
     system = mpmath.eye(4)
@@ -73,10 +74,10 @@ def test_rounded_coefficients_keep_the_temperature(quality, step):
                 for m in range(2):
                     system[2 * i + j, 2 * k + m] -= e[i, k] * e[j, m]
     x = mpmath.lu_solve(system, mpmath.matrix([s[0, 0], s[0, 1], s[1, 0], s[1, 1]]))
-    bias = max(abs(float(x[0] - 1)), abs(float(x[3] - 1)))
-    assert bias < 1e-3
-    told = rounding_bias(systems.oscillator(quality).langevin(), coefficients)
-    assert told == pytest.approx(bias, rel=0.01, abs=1e-13)
+    error = max(abs(float(x[0] - 1)), abs(float(x[3] - 1)))
+    assert error < 1e-3
+    told = np.abs(bias.judge(Exact(), systems.oscillator(quality).langevin(), step).variance).max()
+    assert told == pytest.approx(error, rel=0.01, abs=1e-13)
 
 
 @pytest.mark.parametrize("quality", [1e4, 1e6, 1e7])
@@ -116,7 +117,7 @@ def lyapunov_by_mpmath(equations):
 def test_a_step_too_short_for_double_precision_is_refused():
     equations = systems.oscillator(1e9).langevin()
     with pytest.raises(PlanError, match="longer steps are just as exact"):
-        Exact().coefficients(equations, 1e-6)
+        Exact().program(equations, 1e-6)
 
 
 def test_forty_particles_at_quality_1e9():

@@ -1,41 +1,110 @@
-"""Solvers: the compiled path against plain NumPy with injected noise, and an independent SDE library."""
+"""Solvers: compiled paths against NumPy, declared orders, the bias told before the run, and an independent library."""
+
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import sdeint
+from scipy import integrate
 
 import stochbind as sb
 import systems
-from stochbind.engine import noise
-from stochbind.engine.ensemble import initial_state
-from stochbind.engine.solvers import SOLVERS
+from stochbind import fields
+from stochbind.engine import bias, noise, reference
+from stochbind.engine.blocks import initial_state
+from stochbind.engine.independent import SOLVERS
+from stochbind.engine.solvers import OWN_SOLVERS
+from stochbind.errors import PlanError
+from stochbind.forces import Force
+from stochbind.langevin import Moments
+from stochbind.protocols import Drive, Protocol
 
 PLAN = {"step": 0.4, "n_steps": 30, "n_trajectories": 11, "seed": 3}
+KEY = {"seed": 3, "first_trajectory": 5, "first_step": 2, "save_every": 3, "n_saves": 5}
 
 
 def reference_path(plan, trajectories):
-    """The same path in NumPy, one trajectory at a time, with noise drawn one step at a time."""
-    coefficients, solver = plan.coefficients(), plan.solver_instance()
+    """The path of a plan in NumPy, one trajectory at a time; shape (n_saves, d, len(trajectories))."""
+    program, c = plan.program(), plan.coefficients()
     columns = []
     for trajectory in trajectories:
-        state = initial_state(plan, coefficients, range(trajectory, trajectory + 1))
-        saved = []
-        for step in range(plan.n_steps):
-            normal = noise.normals(plan.seed, noise.Stream.BATH, [trajectory], step, len(state))
-            state = solver.step(coefficients, state, normal)
-            if (step + 1) % plan.save_every == 0:
-                saved.append(state)
-        columns.append(np.array(saved))
+        state = initial_state(plan.seed, c["initial_mean"], c["initial_root"], range(trajectory, trajectory + 1))
+        saved, _ = program.run(
+            state, np.zeros((program.n_totals, 1)), seed=plan.seed, first_trajectory=trajectory, first_step=0,
+            save_every=plan.save_every, n_saves=plan.n_saves, compiled=False,
+        )  # fmt: skip
+        columns.append(saved)
     return np.concatenate(columns, axis=-1)
 
 
+def stretched(x_j, x_k, p):
+    stretch = x_k - x_j
+    return p[0] * stretch * stretch * stretch
+
+
+def anharmonic(equations):
+    """All kinds of force at once, own ones included."""
+    n = len(equations.select("position"))
+    ones, rng = np.ones(n), np.random.default_rng(0)
+    return equations.with_forces(
+        fields.duffing(0.1 * ones),
+        fields.gaussian_trap(ones, 3.0 * ones),
+        fields.pendulum(0.5 * ones, 2.0 * ones),
+        Force(function=stretched, parameters=rng.uniform(0.01, 0.05, (n, n, 1))),
+        Force(function=lambda x, p: p[0] * x * x - p[1], parameters=rng.uniform(0.01, 0.05, (n, 2))),
+    )
+
+
+def both_ways(program, block=9, d=4):
+    rng = np.random.default_rng(1)
+    start, total = rng.normal(size=(d, block)), np.zeros((program.n_totals, block))
+    results = []
+    for compiled in (True, False):
+        state, sums = start.copy(), total.copy()
+        results.append((*program.run(state, sums, **KEY, compiled=compiled), state, sums))
+    return results
+
+
+@pytest.mark.parametrize("name", list(OWN_SOLVERS))
+@pytest.mark.parametrize("array", [systems.underdamped_pair(), systems.overdamped_pair()])
+def test_compiled_loops_make_the_bits_of_numpy(name, array):
+    equations = array.langevin()
+    if OWN_SOLVERS[name].takes_forces:
+        equations = anharmonic(equations)
+    program = OWN_SOLVERS[name].program(equations, 0.05, allowed_bias=10.0)
+    compiled, plain = both_ways(program, d=equations.dimension)
+    for left, right in zip(compiled, plain, strict=True):
+        np.testing.assert_array_equal(left, right)
+    other = replace(program, coefficients={**program.coefficients, "matrix": 1.001 * program.coefficients["matrix"]})
+    assert np.abs(both_ways(other, d=equations.dimension)[0][0] - compiled[0]).max() > 1e-5  # the twin
+
+
+def test_compiled_loops_make_the_bits_of_numpy_with_drives_quenches_and_ledgers():
+    array = systems.underdamped_pair()
+    equations = anharmonic(array.langevin())
+    driven = Protocol.constant(equations, drives=[Drive(0, 0.7, 1.3, 0.2), Drive(1, 0.1, 0.4)])
+    program = SOLVERS["strang"].program(driven, 0.05, 100)
+    from stochbind.engine import accounts
+
+    program.coefficients.update(accounts.ledger_tables(array, driven, 0.05))
+    assert program.n_totals == 1 + 2 + 10
+    for left, right in zip(*both_ways(program), strict=True):
+        np.testing.assert_array_equal(left, right)
+    softer = replace(equations, drift_matrix=0.9 * equations.drift_matrix)
+    quenched = Protocol(pieces=((0.33, equations), (0.2, softer)), periodic=True)
+    program = SOLVERS["strang"].program(quenched, 0.05, 1000)
+    assert len(program.coefficients["matrix"]) > 2
+    for left, right in zip(*both_ways(program), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
 @pytest.mark.parametrize("save_every", [1, 5])
-def test_compiled_path_is_the_numpy_path_bit_for_bit(save_every):
+def test_compiled_path_of_a_plan_is_the_numpy_path_bit_for_bit(save_every):
     plan = sb.Plan(scenario=systems.pair_scenario(0.5, 0.2), **PLAN, save_every=save_every)
-    coefficients = plan.coefficients()
-    state = initial_state(plan, coefficients, range(2, 11))
-    found = plan.solver_instance().path(
-        coefficients, state, seed=3, first_trajectory=2, first_step=0, save_every=save_every, n_saves=plan.n_saves
+    c = plan.coefficients()
+    state = initial_state(3, c["initial_mean"], c["initial_root"], range(2, 11))
+    found, _ = plan.program().run(
+        state, np.zeros((0, 9)), seed=3, first_trajectory=2, first_step=0, save_every=save_every, n_saves=plan.n_saves
     )
     expected = reference_path(plan, range(2, 11))
     np.testing.assert_array_equal(found, expected)
@@ -50,32 +119,254 @@ def test_save_every_does_not_change_the_path():
     np.testing.assert_array_equal(fine[4::5], coarse)
 
 
-def test_declared_exactness():
-    solver = SOLVERS["exact"]
-    assert solver.exact_if_linear
-    assert solver.weak_order == float("inf")
+# ---------------------------------------------------------------------- one step, probed with unit vectors
+
+
+def probed(solver, equations, step):
+    """One-step matrices of a linear system, read off from the response to unit states and unit normals."""
+    d = equations.dimension
+    program = solver.program(equations, step, allowed_bias=math.inf)
+    linear, forces, account = program.tables
+
+    def one(state, normal):
+        return reference.step(program.scheme, linear, forces, {}, account, state, np.zeros((0, d)), normal, 0)
+
+    return bias.Step(one(np.eye(d), np.zeros((d, d))), one(np.zeros((d, d)), np.eye(d)))
+
+
+@pytest.mark.parametrize("name", list(OWN_SOLVERS))
+def test_the_step_that_is_judged_is_the_step_that_is_taken(name):
     equations = systems.underdamped_pair().langevin()
-    for step in (0.01, 1.0, 30.0):
-        coefficients = solver.coefficients(equations, step)
-        e, root = coefficients["matrix"], coefficients["root"]
-        steady = equations.stationary_covariance()
-        np.testing.assert_allclose(e @ steady @ e.T + root @ root.T, steady, rtol=0, atol=1e-14)
+    solver = OWN_SOLVERS[name]
+    judged = solver.linear_step(equations.drift_matrix, np.zeros((4, 4)), equations, 0.1)
+    taken = probed(solver, equations, 0.1)
+    np.testing.assert_allclose(judged.matrix, taken.matrix, atol=1e-15)
+    np.testing.assert_allclose(judged.root @ judged.root.T, taken.root @ taken.root.T, atol=1e-15)
 
 
-def test_an_independent_library_agrees_pathwise():
-    """sdeint's Euler scheme, fed with the Brownian path of our exact steps, tends to the exact path."""
-    equations = systems.overdamped_pair().langevin()
-    a, b = equations.drift_matrix, equations.noise_matrix
-    n, step = 4096, 2.0 / 4096
-    normal = noise.normals(1, noise.Stream.BATH, [0], np.arange(n), 2)[:, :]
-    increments = normal.reshape(2, n).T * np.sqrt(step)
-    time = np.arange(n + 1) * step
-    found = sdeint.itoEuler(lambda x, t: a @ x, lambda x, t: b, np.array([1.0, -0.5]), time, dW=increments)
-    # the same Brownian path through the exact flow, with noise held constant over each small step
-    e = equations.propagator(step * equations.time_unit).matrix
-    state = np.array([1.0, -0.5])
-    for increment in increments:
-        state = e @ (state + b @ increment)
-    np.testing.assert_allclose(found[-1], state, atol=2e-3)
-    wrong = sdeint.itoEuler(lambda x, t: a.T @ x, lambda x, t: b, np.array([1.0, -0.5]), time, dW=increments)
-    assert np.abs(wrong[-1] - state).max() > 2e-2  # the twin
+@pytest.mark.parametrize("name", ["sdeint:itoEuler", "sdeint:stratHeun", "sdeint:itoSRI2", "sdeint:stratSRS2"])
+def test_the_step_of_sdeint_is_the_one_that_is_judged(name):
+    equations = systems.underdamped_pair().langevin()
+    judged = SOLVERS[name].linear_step(equations.drift_matrix, np.zeros((4, 4)), equations, 0.1)
+    program = SOLVERS[name].program(equations, 0.1, allowed_bias=math.inf)
+    start = np.random.default_rng(0).normal(size=(4, 3))
+    state = start.copy()
+    program.run(state, np.zeros((0, 3)), seed=1, first_trajectory=0, first_step=0, save_every=1, n_saves=1)
+    normal = noise.normals(1, noise.Stream.BATH, np.arange(3), 0, 4)
+    np.testing.assert_allclose(state, judged.matrix @ start + judged.root @ normal, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["exact", "strang"])
+@pytest.mark.parametrize("step", [0.01, 1.0, 30.0])
+def test_declared_exactness(name, step):
+    equations = systems.underdamped_pair().langevin()
+    one = probed(SOLVERS[name], equations, step)
+    steady = equations.stationary_covariance()
+    np.testing.assert_allclose(one.matrix @ steady @ one.matrix.T + one.root @ one.root.T, steady, atol=1e-14)
+    wrong = probed(SOLVERS["heun"], equations, 0.5)
+    assert np.abs(wrong.matrix @ steady @ wrong.matrix.T + wrong.root @ wrong.root.T - steady).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", list(OWN_SOLVERS))
+def test_declared_weak_orders_of_linear_systems(name):
+    """The steady covariance of the step, without sampling: slope of its error in the step."""
+    equations = systems.underdamped_pair().langevin()
+    solver = OWN_SOLVERS[name]
+    steps = np.array([0.02, 0.01, 0.005])
+    error = [np.abs(bias.judge(solver, equations, step).variance).max() for step in steps]
+    if solver.exact_if_linear:
+        assert max(error) < 1e-12
+    else:
+        assert np.polyfit(np.log(steps), np.log(error), 1)[0] == pytest.approx(solver.weak_order, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("quality", "points", "euler", "heun"),
+    [(10, 100, 2.70, 0.99963), (100, 100, None, 1.0052), (1000, 100, None, 1.065), (1e5, 1000, None, 1.0062)],
+)
+def test_published_temperature_errors(quality, points, euler, heun):
+    """Second moment of an oscillator, 1 if exact, for so many steps a period."""
+    equations = systems.oscillator(quality).langevin()
+    step = 2 * math.pi / points
+    found = bias.judge(SOLVERS["euler_maruyama"], equations, step).variance
+    if euler is None:
+        assert np.isinf(found).all()
+    else:
+        assert 1 + found[1] == pytest.approx(euler, abs=0.01)
+    assert 1 + bias.judge(SOLVERS["heun"], equations, step).variance[1] == pytest.approx(heun, abs=1e-3)
+    assert np.abs(bias.judge(SOLVERS["exact"], equations, step).variance).max() < 1e-9
+
+
+# ---------------------------------------------------------------------- orders with forces
+
+
+def duffing_system(*, overdamped, cubic=0.3, friction=0.5):
+    array = systems.oscillator(1.0) if not overdamped else None
+    if overdamped:
+        array = sb.Oscillators(
+            stiffness=np.ones(1), friction=np.ones(1), bath_temperature=np.ones(1), coupling=np.zeros((1, 1)),
+            reduced=True,
+        )  # fmt: skip
+    else:
+        array = replace(array, friction=np.array([friction]))
+    return array.langevin().with_forces(fields.duffing(np.array([cubic])))
+
+
+def boltzmann_variance(cubic):
+    def weight(x):
+        return math.exp(-0.5 * x * x - 0.25 * cubic * x**4)
+
+    return integrate.quad(lambda x: x * x * weight(x), -9, 9)[0] / integrate.quad(weight, -9, 9)[0]
+
+
+def test_weak_order_two_of_strang_with_overdamped_forces():
+    """The steady law of the step on a grid, without sampling: variance against Boltzmann's."""
+    cubic, grid = 0.3, np.linspace(-6, 6, 1201)
+    exact = boltzmann_variance(cubic)
+    program_of = SOLVERS["strang"].program
+    errors = []
+    for step in (0.2, 0.1, 0.05):
+        program = program_of(duffing_system(overdamped=True, cubic=cubic), step)
+        linear, forces, account = program.tables
+        kinds = {0: reference.Kind(fields.traps.duffing_force, False, 1)}
+        zero = np.zeros((1, grid.size))
+        # Kick, flow with the mean of the noise, kick: the kicks map points, the flow is Gaussian.
+        kicked = grid[None, :].copy()
+        reference._kick(kicked, forces, kinds, zero[:0], account.lever)
+        mean, deviation = linear.matrix[0, 0, 0] * kicked[0], linear.root[0, 0, 0]
+        kernel = np.exp(-0.5 * ((grid[None, :] - mean[:, None]) / deviation) ** 2)
+        kernel /= kernel.sum(axis=1, keepdims=True)
+        # From points before a flow to points after it, then the last kick of this step and the first of the next.
+        twice = kicked.copy()
+        reference._kick(twice, forces, kinds, zero[:0], account.lever)
+        mean = linear.matrix[0, 0, 0] * twice[0]
+        kernel = np.exp(-0.5 * ((grid[None, :] - mean[:, None]) / deviation) ** 2)
+        kernel /= kernel.sum(axis=1, keepdims=True)
+        law = np.full(grid.size, 1.0 / grid.size)
+        for _ in range(200):
+            law = law @ kernel
+            if step < 0.2:
+                law = law @ kernel
+        errors.append((law @ kicked[0] ** 2) / exact - 1.0)
+    slopes = np.log2(np.abs(np.array(errors[:-1]) / np.array(errors[1:])))
+    assert np.all(np.abs(slopes - 2.0) < 0.3), (errors, slopes)
+
+
+@pytest.mark.parametrize(("name", "order"), [("strang", 2.0), ("heun", 2.0), ("euler_maruyama", 1.0)])
+def test_order_of_the_flow_without_noise(name, order):
+    """Deterministic parts: the path of a cold oscillator with all kinds of force, against a fine ODE solution."""
+    array = replace(systems.underdamped_pair(), bath_temperature=np.zeros(2))
+    equations = anharmonic(array.langevin())
+    start = np.array([1.0, -0.7, 0.3, 0.5])
+    truth = integrate.solve_ivp(lambda t, x: equations.drift(x), (0, 2.0), start, rtol=1e-12, atol=1e-13).y[:, -1]
+    error = []
+    for n in (40, 80, 160):
+        step = 2.0 * equations.time_unit / n
+        state = start[:, None].copy()
+        program = SOLVERS[name].program(equations, step, allowed_bias=math.inf)
+        program.run(state, np.zeros((0, 1)), seed=0, first_trajectory=0, first_step=0, save_every=n, n_saves=1)
+        error.append(np.abs(state[:, 0] - truth).max())
+    slopes = np.log2(np.array(error[:-1]) / np.array(error[1:]))
+    assert np.all(np.abs(slopes - order) < 0.15), (error, slopes)
+
+
+@pytest.mark.parametrize("name", ["strang", "heun", "euler_maruyama"])
+def test_declared_strong_orders(name):
+    """Paths on the same Brownian motion: differences between a step and two half steps."""
+    solver = SOLVERS[name]
+    equations = duffing_system(overdamped=True)
+    difference = []
+    finest = 512
+    rng = np.random.default_rng(5)
+    increments = rng.normal(size=(finest, 1, 400)) * math.sqrt(2.0 / finest)
+    ends = []
+    for n in (32, 64, 128, 512):
+        h = 2.0 / n
+        program = solver.program(equations, h, allowed_bias=math.inf)
+        linear, forces, account = program.tables
+        kinds = {0: reference.Kind(fields.traps.duffing_force, False, 1)}
+        state = np.full((1, 400), 0.5)
+        # The same Brownian path: for the flow, noise held constant in a step has the same increments to order 3/2.
+        for increment in increments.reshape(n, -1, 1, 400).sum(axis=1):
+            normal = increment * equations.noise_matrix[0, 0] / linear.root[0, 0, 0]
+            if name == "strang":
+                normal = normal * math.exp(-h / 2)
+            state = reference.step(program.scheme, linear, forces, kinds, account, state, np.zeros((0, 400)), normal, 0)
+        ends.append(state[0])
+    difference = [np.sqrt(np.mean((end - ends[-1]) ** 2)) for end in ends[:3]]
+    slopes = np.log2(np.array(difference[:-1]) / np.array(difference[1:]))
+    assert np.all(slopes > solver.strong_order - 0.25), (difference, slopes)
+
+
+def test_kinetic_temperature_and_variance_of_a_duffing_particle():
+    """Equilibrium of an underdamped anharmonic particle: Boltzmann's variance, and equipartition of the velocity."""
+    equations = duffing_system(overdamped=False)
+    start = Moments(np.zeros(2), np.eye(2))
+    record = sb.simulate(equations, step=0.1, n_steps=400, n_trajectories=40_000, save_every=400, seed=2, initial=start)
+    for name, exact in (("position", boltzmann_variance(0.3)), ("velocity", 1.0)):
+        square = record[name].to_numpy().ravel() ** 2
+        z = (square.mean() - exact) / (square.std() / math.sqrt(square.size))
+        assert abs(z) < 5, (name, z)
+        if name == "position":
+            assert abs(square.mean() - 1.0) > 20 * square.std() / math.sqrt(square.size)  # the twin: harmonic
+
+
+# ---------------------------------------------------------------------- refusals
+
+
+def test_steps_that_give_wrong_temperatures_are_refused_with_the_number():
+    equations = systems.oscillator(10.0).langevin()
+    with pytest.raises(PlanError, match=r"'euler_maruyama' would make the steady variance of the velocity 0 wrong by"):
+        SOLVERS["euler_maruyama"].program(equations, 2 * math.pi / 100)
+    SOLVERS["euler_maruyama"].program(equations, 2 * math.pi / 100, allowed_bias=2.0)
+    with pytest.raises(PlanError, match="heats without bound"):
+        SOLVERS["euler_maruyama"].program(systems.oscillator(1000.0).langevin(), 2 * math.pi / 100, allowed_bias=10.0)
+    with pytest.raises(PlanError, match=r'use solver = "exact", or a step of'):
+        SOLVERS["heun"].program(systems.oscillator(1000.0).langevin(), 2 * math.pi / 100)
+    stiff = (
+        systems.oscillator(10.0)
+        .langevin()
+        .with_forces(Force(function=lambda x, p: -p[0] * x, parameters=np.array([[30.0]])))
+    )
+    with pytest.raises(PlanError, match="too long"):
+        SOLVERS["strang"].program(stiff, 0.5)
+
+
+def test_undamped_systems_are_refused_only_if_the_solver_heats_them():
+    free = replace(systems.oscillator(10.0), friction=np.zeros(1)).langevin()
+    SOLVERS["exact"].program(free, 0.5, 10_000)
+    SOLVERS["strang"].program(free, 0.5, 10_000)
+    with pytest.raises(PlanError, match="makes amplitudes grow"):
+        SOLVERS["heun"].program(free, 0.5, 10_000)
+    SOLVERS["heun"].program(free, 0.01, 1000)
+
+
+def test_solvers_say_what_they_cannot_solve():
+    equations = systems.underdamped_pair().langevin()
+    with pytest.raises(PlanError, match='solver = "strang"'):
+        SOLVERS["exact"].program(anharmonic(equations), 0.1)
+    for name in ("heun", "euler_maruyama", "sdeint:stratHeun"):
+        with pytest.raises(PlanError, match="do not change with time"):
+            SOLVERS[name].program(Protocol.constant(equations, drives=[Drive(0, 1.0, 1.0)]), 0.001)
+    with pytest.raises(PlanError, match="slow reference"):
+        sb.simulate(equations, step=0.01, n_steps=10**6, n_trajectories=1000, solver="sdeint:itoEuler", allowed_bias=10)
+
+
+# ---------------------------------------------------------------------- the independent library
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("sdeint:itoEuler", "euler_maruyama"), ("sdeint:stratHeun", "heun")])
+@pytest.mark.parametrize("array", [systems.underdamped_pair(), systems.overdamped_pair()])
+def test_an_independent_library_agrees_path_by_path(theirs, ours, array):
+    equations = anharmonic(array.langevin())
+    start = Moments(np.zeros(equations.dimension), np.eye(equations.dimension))
+    options = {"step": 0.01, "n_steps": 200, "n_trajectories": 3, "save_every": 50, "initial": start, "allowed_bias": 1}
+    a = sb.simulate(equations, solver=theirs, **options)
+    b = sb.simulate(equations, solver=ours, **options)
+    np.testing.assert_allclose(a.position, b.position, atol=1e-12)
+    c = sb.simulate(equations, solver=ours, **{**options, "seed": 1})
+    assert np.abs(c.position - b.position).max() > 0.1  # the twin
+    wrong = replace(equations, drift_matrix=equations.drift_matrix.T.copy())
+    if equations.dimension == 2:
+        d = sb.simulate(wrong, solver=ours, **options)
+        assert np.abs(d.position - b.position).max() > 1e-3

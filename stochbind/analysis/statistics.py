@@ -14,6 +14,7 @@ from scipy import special
 from stochbind.checks import FloatArray
 from stochbind.errors import IncompleteError, TooFewSamplesError
 from stochbind.langevin import Langevin, Moments
+from stochbind.protocols import Protocol
 
 #: Trajectories are gathered in at most this many groups; error bars come from the scatter between groups.
 N_GROUPS = 256
@@ -272,7 +273,9 @@ def _add_products(sums: FloatArray, groups: npt.NDArray[np.int64], left: FloatAr
     np.add.at(sums, groups, left.transpose(0, 2, 1) @ right)
 
 
-def exact_record(equations: Langevin, initial: Moments, *, first_time: float, interval: float, n_states: int) -> Record:
+def exact_record(
+    system: Langevin | Protocol, initial: Moments, *, first_time: float, interval: float, n_states: int
+) -> Record:
     r"""What a `Record` is on average, exactly, from the law of the initial state; stable or not.
 
     The sum of the second moments over n states is built by doubling,
@@ -280,8 +283,8 @@ def exact_record(equations: Langevin, initial: Moments, *, first_time: float, in
 
     Parameters
     ----------
-    equations : Langevin
-        The equations of motion.
+    system : Langevin or Protocol
+        The equations of motion, with drives if there are any; they do not change otherwise.
     initial : Moments
         State at time zero.
     first_time : float
@@ -296,14 +299,17 @@ def exact_record(equations: Langevin, initial: Moments, *, first_time: float, in
     Record
         Of one group.
     """
-    d = equations.dimension
-    first = _augmented_moment(equations, initial, first_time)
-    last = _augmented_moment(equations, initial, first_time + interval * (n_states - 1))
-    step = equations.propagator(interval)
-    matrix = np.eye(d + 1)
-    matrix[:d, :d], matrix[:d, d] = step.matrix, step.shift
-    noise = np.zeros((d + 1, d + 1))
-    noise[:d, :d] = step.covariance
+    protocol = system if isinstance(system, Protocol) else Protocol.constant(system)
+    d = protocol.equations.dimension
+    first = _augmented_moment(protocol, initial, first_time)
+    last = _augmented_moment(protocol, initial, first_time + interval * (n_states - 1))
+    step = protocol.schedule(interval, 1)
+    matrix, noise = np.eye(len(first)), np.zeros_like(first)
+    matrix[:d, :d], matrix[:d, d], noise[:d, :d] = step.matrix[0], step.shift[0], step.covariance[0]
+    for f, drive in enumerate(protocol.drives):
+        i, angle = d + 1 + 2 * f, drive.angular_frequency * interval
+        matrix[:d, i : i + 2] = step.drive[0, f].T
+        matrix[i : i + 2, i : i + 2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     total = _sum_of_moments(matrix, noise, first, n_states)
     before = total - last
     lagged = matrix @ before
@@ -319,11 +325,13 @@ def exact_record(equations: Langevin, initial: Moments, *, first_time: float, in
     )
 
 
-def _augmented_moment(equations: Langevin, initial: Moments, time: float) -> FloatArray:
-    """Second moment of (x, 1): covariance and mean in one matrix."""
-    moments = equations.moments(time, initial)
-    d = equations.dimension
-    mean = np.append(moments.mean, 1.0)
+def _augmented_moment(protocol: Protocol, initial: Moments, time: float) -> FloatArray:
+    """Second moment of (x, 1, cosine and sine of each drive): covariance and mean in one matrix."""
+    moments = protocol.moments(time, initial)
+    d = protocol.equations.dimension
+    phase = np.array([drive.angular_frequency * time + drive.phase for drive in protocol.drives])
+    waves = np.stack([np.cos(phase), np.sin(phase)], axis=-1).ravel()
+    mean = np.concatenate([moments.mean, [1.0], waves])
     result = np.outer(mean, mean)
     result[:d, :d] += moments.covariance
     return result

@@ -1,9 +1,9 @@
-"""The ledger of each trajectory: work, heat, and the first law, added up step by step.
+r"""The ledger of each trajectory: work, heat, and the first law, added up step by step.
 
-Of every step the loops add up what can be told from its ends: the area :math:`\\int q_k \\circ dq_j` of each coupled pair
-and the work of each drive, as expectations given both ends (`stochbind.bridge`), and the work of each force beyond the
-linear ones, force times mean velocity, which is what its kicks change in the kinetic energy. All else follows from
-the states that are kept.
+Of every step the loops add up what can be told from its ends: the area :math:`\int q_k \circ dq_j` of each coupled
+pair and the work of each drive, as expectations given both ends (`stochbind.bridge`), and the work of each force
+beyond the linear ones, force times mean velocity, which is what its kicks change in the kinetic energy. All else
+follows from the states that are kept.
 """
 
 from __future__ import annotations
@@ -77,9 +77,7 @@ def ledger_tables(array: Oscillators, system: Langevin | Protocol, step: float) 
         for f, drive in enumerate(system.drives):
             if drive.particle is None:
                 raise PlanError(f"The ledger needs drives of particles, but drives[{f}] drives a coordinate.")
-            drives.append(
-                bridge.Drive(drive.drift(equations), drive.angular_frequency * equations.time_unit)
-            )
+            drives.append(bridge.Drive(drive.drift(equations), drive.angular_frequency * equations.time_unit))
             driven.append((int(equations.select("position")[drive.particle]), f))
     assert isinstance(equations, Langevin)
     if equations.forces and array.overdamped:
@@ -112,9 +110,9 @@ def ledger_tables(array: Oscillators, system: Langevin | Protocol, step: float) 
 def settle(
     array: Oscillators, system: Langevin | Protocol, start: FloatArray, states: FloatArray, totals: FloatArray
 ) -> Ledger:
-    """The ledger of a block, from what the loops added up.
+    r"""The ledger of a block, from what the loops added up.
 
-    Heat is what the first law leaves: the energy gained, :math:`\\tfrac12 m v^2 + \\tfrac12 u q^2`, less all work.
+    Heat is what the first law leaves: the energy gained, :math:`\tfrac12 m v^2 + \tfrac12 u q^2`, less all work.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -73,7 +73,7 @@ def pieces(system: Langevin | Protocol) -> list[Langevin]:
 
 def with_drift(equations: Langevin, drift: FloatArray) -> Langevin:
     """The linear equations with another drift matrix."""
-    return replace(equations, drift_matrix=drift, forces=(), constant_drift=None)
+    return replace(equations, drift_matrix=drift, forces=(), constant_drift=np.zeros(len(drift)))
 
 
 def force_slope(equations: Langevin) -> FloatArray:
@@ -156,7 +156,7 @@ def variance_error(one: Step, exact: FloatArray) -> FloatArray:
     (d,) float
         Errors; infinite if the step has no steady state.
     """
-    kind = np.longdouble if len(exact) <= EXTENDED_PRECISION_UP_TO else np.float64
+    kind: Any = np.longdouble if len(exact) <= EXTENDED_PRECISION_UP_TO else np.float64
     matrix, root, steady = (a.astype(kind) for a in (one.matrix, one.root, exact))
     error = (matrix @ steady @ matrix.T + root @ root.T - steady).astype(np.float64)
     power = one.matrix

@@ -15,7 +15,7 @@ from numba.core.errors import NumbaError
 from stochbind.checks import FloatArray
 from stochbind.engine.compiling import cache_folder
 from stochbind.engine.paths import USER_FORCE, path
-from stochbind.engine.programs import compile_error, own_functions
+from stochbind.engine.programs import Program, compile_error, own_functions
 from stochbind.engine.tables import Account, Forces, Linear
 from stochbind.forces import Force
 
@@ -59,6 +59,20 @@ def run(
     return saved, saved_total
 
 
+def compile_for(program: Program) -> None:
+    """Compile all that a program needs, by a step of one trajectory."""
+    d = program.coefficients["matrix"].shape[1]
+    program.run(
+        np.zeros((d, 1)),
+        np.zeros((program.n_totals, 1)),
+        seed=0,
+        first_trajectory=0,
+        first_step=0,
+        save_every=1,
+        n_saves=1,
+    )
+
+
 def is_compiled() -> bool:
     """Whether the loops are compiled already, in this process or on disk; otherwise the first run compiles them."""
     folder = cache_folder()
@@ -74,7 +88,8 @@ def _compile(arguments: tuple[Any, ...]) -> None:
     """Compile the loops for the one signature there is: the user's forces come in as a pointer to a function."""
     with _LOCK:
         if not path.signatures:
-            signature = [numba.typeof(value) for value in arguments]
+            typeof: Any = numba.typeof
+            signature = [typeof(value) for value in arguments]
             signature[3] = types.FunctionType(USER_FORCE)
             path.compile(tuple(signature))
             path.disable_compile()

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba import config
 
 _PACKAGE = Path(__file__).parent.parent
 _SOURCES = ("elementary.py", "fields", "engine/compiling.py", "engine/noise.py", "engine/kernels.py", "engine/paths.py")
@@ -48,6 +47,7 @@ def compiled(function: Any) -> Any:
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
     if folder is None:
         return numba.njit(**options)(function)
+    config: Any = numba.config
     before = config.CACHE_DIR
     config.CACHE_DIR = str(folder)  # read when the function is decorated
     try:

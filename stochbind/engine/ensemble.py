@@ -22,10 +22,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from stochbind.checks import FloatArray
-from stochbind.engine import noise
+from stochbind.engine import accounts
+from stochbind.engine.blocks import initial_state, n_cores
 from stochbind.engine.plan import Plan
+from stochbind.engine.solvers import OWN_SOLVERS
 from stochbind.engine.store import Store
-from stochbind.errors import IncompleteError, StochbindError
+from stochbind.errors import IncompleteError
+from stochbind.forces import Force
 
 Progress = Callable[[int, int], None]
 
@@ -37,7 +40,7 @@ class Map(Protocol):
         """Apply `function` to every item."""
 
 
-def run(plan: Plan, path: str | Path, *, map: Map = map, progress: Progress | None = None) -> Store:
+def run(plan: Plan, path: str | Path, *, map: Map | None = None, progress: Progress | None = None) -> Store:
     """Run a plan into a store, or continue the run that is there.
 
     Parameters
@@ -46,8 +49,9 @@ def run(plan: Plan, path: str | Path, *, map: Map = map, progress: Progress | No
         What to run.
     path : str or Path
         Directory of the Zarr store; new, or holding this very plan.
-    map : callable
-        How blocks are spread: the built-in `map` (serially), or what `process_map` or `dask_map` give.
+    map : callable, optional
+        How blocks are spread: by default over threads, one for each core; or the built-in `map` (serially), or what
+        `process_map` or `dask_map` give. The numbers do not depend on it.
     progress : callable, optional
         Called with the number of finished blocks of trajectories and their total, after each.
 
@@ -74,52 +78,105 @@ def run(plan: Plan, path: str | Path, *, map: Map = map, progress: Progress | No
         total = store.n_blocks
         if progress is not None:
             progress(total - len(pending), total)
-        work = partial(run_block, str(store.path.resolve()))
-        for finished, _ in enumerate(map(work, pending), total - len(pending) + 1):
-            if progress is not None:
-                progress(finished, total)
+        prepare(plan)
+        work = partial(run_block, str(store.path.resolve()), plan.forces)
+        with contextlib.nullcontext(map) if map is not None else thread_map(n_cores()) as spread:
+            for finished, _ in enumerate(spread(work, pending), total - len(pending) + 1):
+                if progress is not None:
+                    progress(finished, total)
     store.require_complete()
     return store
 
 
-def run_block(path: str, block: int) -> int:
-    """Finish one block of trajectories of a store, from its last checkpoint on; returns the block."""
+def prepare(plan: Plan) -> None:
+    """Compile what a plan needs, so that workers find it on disk; and find a force that cannot be compiled."""
+    if plan.solver in OWN_SOLVERS and not any(force.vectorized for force in plan.equations.forces):
+        from stochbind.engine import compilation
+
+        compilation.compile_for(plan.program())
+
+
+@contextlib.contextmanager
+def thread_map(n_threads: int) -> Iterator[Map]:
+    """A map over threads, for `run`: the compiled loops run side by side.
+
+    Parameters
+    ----------
+    n_threads : int
+        Number of threads.
+    """
+    with futures.ThreadPoolExecutor(n_threads) as pool:
+
+        def spread(function: Callable[[int], int], items: Iterable[int], /) -> Iterator[int]:
+            open_tasks = [pool.submit(function, item) for item in items]
+            try:
+                for task in futures.as_completed(open_tasks):
+                    yield task.result()
+            finally:
+                for task in open_tasks:
+                    task.cancel()
+
+        yield spread
+
+
+def run_block(path: str, forces: tuple[Force, ...], block: int) -> int:
+    """Finish one block of trajectories of a store, from its last checkpoint on; returns the block.
+
+    Parameters
+    ----------
+    path : str
+        Directory of the store.
+    forces : tuple of Force
+        Forces of the user's own, which a store knows by name only.
+    block : int
+        Which.
+    """
     store = Store.open(path, check=False)
     plan, coefficients = store.plan, store.coefficients
-    rows = store.trajectories(block)
-    done = store.done_of(block)
-    state: FloatArray | None = None
+    program = plan.solver_instance().load(coefficients, (*plan.scenario.langevin().forces, *forces))
+    rows, done = store.trajectories(block), store.done_of(block)
+    start = initial_state(plan.seed, coefficients["initial_mean"], coefficients["initial_root"], rows)
+    d = len(start)
+    both: FloatArray | None = None
     for segment in range(store.n_segments):
         if done[segment]:
-            state = None
+            both = None
             continue
-        if state is None:
-            state = store.read_checkpoint(block, segment - 1) if segment else initial_state(plan, coefficients, rows)
+        if both is None:
+            first = np.concatenate([start, np.zeros((program.n_totals, len(rows)))])
+            both = store.read_checkpoint(block, segment - 1) if segment else first
+        state, total = np.ascontiguousarray(both[:d]), np.ascontiguousarray(both[d:])
         times = store.saves(segment)
-        saved = plan.solver_instance().path(
-            coefficients,
+        states, totals = program.run(
             state,
+            total,
             seed=plan.seed,
             first_trajectory=rows.start,
             first_step=times.start * plan.save_every,
             save_every=plan.save_every,
             n_saves=len(times),
         )
-        if not np.isfinite(saved).all():
-            bad = int(np.flatnonzero(~np.isfinite(saved).all(axis=(0, 1)))[0])
-            raise StochbindError(f"{path}: trajectory {rows.start + bad} left the range of floating-point numbers.")
-        store.write(block, segment, saved)
+        both = np.concatenate([state, total])
+        store.write(block, segment, recorded(plan, coefficients["unit"], start, states, totals), both.T)
     return block
 
 
-def initial_state(plan: Plan, coefficients: dict[str, FloatArray], rows: range) -> FloatArray:
-    """Scaled state at time zero of some trajectories, shape (d, n_trajectories)."""
-    root, mean = coefficients["initial_root"], coefficients["initial_mean"]
-    normal = noise.normals(plan.seed, noise.Stream.INITIAL_STATE, np.arange(rows.start, rows.stop), 0, len(mean))
-    state = np.repeat(mean[:, None], len(rows), axis=1)
-    for j in range(len(mean)):  # a loop, not a matrix product: its bits do not depend on the size of the block
-        state += root[:, j, None] * normal[j]
-    return state
+def recorded(
+    plan: Plan, unit: FloatArray, start: FloatArray, states: FloatArray, totals: FloatArray
+) -> dict[str, FloatArray]:
+    """The recorded arrays of a unit in SI, each (n_trajectories, n_saves, ...)."""
+    n = plan.scenario.n_particles
+    with np.errstate(all="ignore"):  # trajectories that diverge are told at the end
+        result = {
+            name: (states[:, index * n : (index + 1) * n] * unit[index * n : (index + 1) * n, None]).transpose(2, 0, 1)[
+                ..., None
+            ]
+            for index, name in enumerate(("position", "velocity")[: len(unit) // n])
+        }
+        if plan.ledger:
+            ledger = accounts.settle(plan.scenario.oscillators(), plan.system, start, states, totals)
+            result |= {name: np.moveaxis(value, -1, 0) for name, value in ledger._asdict().items()}
+    return result
 
 
 @contextlib.contextmanager

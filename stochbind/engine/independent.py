@@ -41,7 +41,10 @@ class SdeintProgram(Program):
 
         del compiled
         c = self.coefficients
-        h, drift, constant, root = float(c["step"]), c["drift_matrix"], c["constant_drift"], c["noise_matrix"]
+        h, drift, constant, root = (
+            float(np.ravel(c["step"])[0]),
+            *(c[name] for name in ("drift_matrix", "constant_drift", "noise_matrix")),
+        )
         _, forces, _ = self.tables
         kinds = force_kinds(self.forces)
 

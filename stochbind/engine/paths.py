@@ -185,8 +185,7 @@ def path(
     saved: Any,
     saved_total: Any,
 ) -> None:
-    """Advance `state` (d, B) and `total` (R, B) in place by ``len(saved) * save_every`` steps, keeping every
-    so-manieth state.
+    """Advance `state` (d, B) and `total` (R, B) in place by ``len(saved) * save_every`` steps; keep some of them.
 
     Rows of `total`: the forms of the account, then, if it has levers, the work of each directed force.
     """

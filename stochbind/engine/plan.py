@@ -12,9 +12,15 @@ import numpy as np
 
 from stochbind import checks
 from stochbind.checks import FloatArray
-from stochbind.engine import noise
-from stochbind.engine.solvers import SOLVERS, Solver
+from stochbind.engine import accounts, bias, noise
+from stochbind.engine.independent import SOLVERS
+from stochbind.engine.programs import Coefficients, Program
+from stochbind.engine.simulation import require_fit, require_ledger
+from stochbind.engine.solvers import Solver, System
+from stochbind.engine.stored_forces import described, remembered
 from stochbind.errors import PlanError, StochbindError
+from stochbind.forces import Force
+from stochbind.langevin import Langevin
 from stochbind.propagation import covariance_root
 from stochbind.scenario import Scenario, scenario_from_dict
 
@@ -46,8 +52,14 @@ class Plan:
         Seed of all noise, 0 to 2^63 - 1.
     initial : {"thermal", "stationary", "rest"}
         State at time zero; see `Oscillators.initial_moments`.
-    solver : str
-        Name of a solver.
+    solver : str, optional
+        Name of a solver; by default "exact", or "strang" if there are forces beyond the linear ones.
+    ledger : bool
+        Whether to add up work and heat along each trajectory.
+    allowed_bias : float
+        Largest relative error of a steady variance that the step may cause.
+    forces : sequence of Force
+        Forces of one's own, beside those of the scenario.
 
     Raises
     ------
@@ -64,7 +76,10 @@ class Plan:
     save_every: int = 1
     seed: int = 0
     initial: str = "thermal"
-    solver: str = "exact"
+    solver: str = ""
+    ledger: bool = False
+    allowed_bias: float = bias.LARGEST_BIAS
+    forces: tuple[Force, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.scenario, Scenario):
@@ -97,8 +112,15 @@ class Plan:
                 f"A record holds at most {LARGEST_N_SAVES} states, but {self.n_saves} are asked for; use a larger "
                 "`save_every`."
             )
+        object.__setattr__(self, "forces", tuple(self.forces))
+        object.__setattr__(self, "solver", self.solver or self._usual_solver)
         if self.solver not in SOLVERS:
-            raise PlanError(f"`solver` must be one of {', '.join(SOLVERS)}, but is {self.solver!r}.")
+            raise PlanError(f"`solver` must be one of {', '.join(SOLVERS)}, but is {checks.short(self.solver)}.")
+        allowed = checks.array("allowed_bias", self.allowed_bias, (), error=PlanError)
+        object.__setattr__(self, "allowed_bias", float(checks.positive("allowed_bias", allowed, error=PlanError)))
+        require_fit(self.solver, self.n_steps, self.n_trajectories)
+        if self.ledger:
+            require_ledger(self.solver)
         with checks.in_range(PlanError):
             self.scenario.oscillators().initial_moments(self.initial)
             if not self.scenario.langevin().stability.stable:
@@ -156,24 +178,60 @@ class Plan:
         """Times of the kept states [s], shape (n_saves,): whole numbers of steps times the step."""
         return np.arange(self.save_every, self.n_steps + 1, self.save_every, dtype=np.float64) * self.step
 
+    @property
+    def equations(self) -> Langevin:
+        """The equations, with all forces."""
+        return self.scenario.langevin().with_forces(*self.forces)
+
+    @property
+    def system(self) -> System:
+        """What is solved: the equations, with the drives of the scenario."""
+        return self.scenario.driven(self.equations)
+
+    @property
+    def _usual_solver(self) -> str:
+        return "strang" if self.forces or self.scenario.langevin().forces else "exact"
+
     def solver_instance(self) -> Solver:
         """The solver."""
         return SOLVERS[self.solver]
 
-    def coefficients(self) -> dict[str, FloatArray]:
-        """All arrays that a worker needs: those of the solver, the initial state and the units."""
-        equations = self.scenario.langevin()
+    def bias(self) -> float:
+        """Largest relative error of a steady variance by the step; zero if there is no steady state."""
+        verdict = bias.judge(self.solver_instance(), self.equations, self.step)
+        return abs(verdict.largest)
+
+    def program(self) -> Program:
+        """The solver made ready, with the ledger if there is one.
+
+        Raises
+        ------
+        PlanError
+            If the step would give wrong physics, or the solver or the ledger cannot do this.
+        """
         with checks.in_range(PlanError):
-            result = dict(self.solver_instance().coefficients(equations, self.step))
+            program = self.solver_instance().program(
+                self.system, self.step, self.n_steps, allowed_bias=self.allowed_bias
+            )
+            if self.ledger:
+                array = self.scenario.oscillators()
+                program.coefficients.update(accounts.ledger_tables(array, self.system, self.step))
+        return program
+
+    def coefficients(self) -> Coefficients:
+        """All arrays that a worker needs: those of the solver, the initial state and the units."""
+        result = self.program().coefficients
+        with checks.in_range(PlanError):
             initial = self.scenario.oscillators().initial_moments(self.initial)
             result["initial_mean"] = initial.mean
             result["initial_root"] = covariance_root(initial.covariance)
-        result["unit"] = equations.unit
+        result["unit"] = self.equations.unit
         return result
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data; `from_dict` reads it back."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["forces"] = [described(force) for force in self.forces]
         return {**values, "scenario": self.scenario.to_dict(), "noise": noise.SCHEME}
 
     @classmethod
@@ -191,6 +249,7 @@ class Plan:
             scenario = scenario_from_dict(values.pop("scenario"), origin)
             if scheme != noise.SCHEME:
                 raise PlanError(f"{origin}: was made with the noise {scheme!r}, this version makes {noise.SCHEME!r}.")
+            values["forces"] = tuple(remembered(data) for data in values.get("forces", ()))
             return cls(scenario=scenario, **values)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, StochbindError):
@@ -209,7 +268,8 @@ class Plan:
         data["scenario"] = {key: value for key, value in scenario.items() if key not in _WORDS}
         data["scenario"]["kind"] = self.scenario.kind
         for field in fields(self):
-            if field.default is not MISSING and data[field.name] == field.default:
+            usual = {"solver": self._usual_solver, "forces": []}.get(field.name, field.default)
+            if usual is not MISSING and data[field.name] == usual:
                 del data[field.name]
         return data
 
@@ -229,8 +289,9 @@ class Plan:
     @property
     def n_bytes(self) -> int:
         """Size of the kept states and their coordinates before compression [byte]."""
-        dimension = self.scenario.langevin().dimension
-        return 8 * (self.n_saves * self.n_trajectories * dimension + self.n_saves + self.n_trajectories)
+        n = self.scenario.n_particles
+        width = self.scenario.langevin().dimension + (n * (n + 2) if self.ledger else 0)
+        return 8 * (self.n_saves * self.n_trajectories * width + self.n_saves + self.n_trajectories)
 
     @property
     def duration(self) -> float:

@@ -96,7 +96,7 @@ class Program:
         zero, one = np.zeros(0, np.int64), np.zeros(1, np.int64)
         linear = Linear(
             matrix=c["matrix"], shift=c["shift"], root=c["root"],
-            start=c.get("start", one), which=c.get("which", one), period=np.int64(c.get("period", 0)),
+            start=c.get("start", one), which=c.get("which", one), period=np.int64(np.ravel(c.get("period", 0))[0]),
             drive=c.get("drive", np.zeros((len(c["matrix"]), 0, 2, d))),
             turn=c.get("turn", zero).view(np.uint64), phase=c.get("phase", zero).view(np.uint64),
             corrector=c.get("corrector", np.zeros((0, d))), corrector_shift=c.get("corrector_shift", np.zeros(0)),
@@ -106,7 +106,7 @@ class Program:
             kind=c.get("force_kind", zero), particle=c.get("force_particle", np.zeros((0, 2), np.int64)),
             parameter=c.get("force_parameter", np.zeros((0, 1))), scale=c.get("force_scale", np.zeros(0)),
             unit=c.get("force_unit", np.zeros(0)), position=c.get("force_position", zero),
-            driven=c.get("force_driven", zero), same=np.int64(c.get("force_same", 0)),
+            driven=c.get("force_driven", zero), same=np.int64(np.ravel(c.get("force_same", 0))[0]),
         )  # fmt: skip
         size = linear.drive.shape[1] * 2 + 1 + d + m
         account = Account(c.get("account_form", np.zeros((0, size, size))), c.get("account_lever", np.zeros(0)))

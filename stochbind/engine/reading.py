@@ -25,7 +25,9 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     xarray.Dataset
         `position` [m] and, unless overdamped, `velocity` [m/s], with dims (trajectory, time, particle, axis), backed by
         Dask. What is not computed yet reads as NaN; the attributes `units_done` and `units_total` say how far the run
-        is, `scenario` holds its scenario file, `initial` its initial state, and `fingerprint` its identity.
+        is, `scenario` holds its scenario file, `initial` its initial state, `fingerprint` its identity, and `diverged`
+        lists the trajectories that left the range of floating-point numbers. With a ledger there are also `work`,
+        `heat` and `drive_work` since time zero [J].
 
     Raises
     ------
@@ -54,6 +56,8 @@ def open_dataset(path: str | Path) -> xr.Dataset:
         "scenario": store.plan.scenario.to_toml(),
         "initial": store.plan.initial,
         "fingerprint": store.plan.fingerprint,
+        "own_forces": len(store.plan.forces),
+        "diverged": list(store.diverged),
         "units_done": int(done.sum()),
         "units_total": int(done.size),
     }

@@ -25,7 +25,7 @@ import os
 import shutil
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -274,6 +274,27 @@ class Store:
                 "start the same run again to continue it."
             )
 
+    @property
+    def diverged(self) -> dict[int, int]:
+        """Trajectories that left the range of floating-point numbers, and the index of their first such kept state."""
+        found: dict[int, int] = {}
+        done = self.done
+        for segment in range(self.n_segments):
+            if not done[:, segment].any():
+                continue
+            lost = ~np.isfinite(self._read("engine/checkpoint", segment)).all(axis=-1)
+            size = self.layout.trajectories_per_block
+            for trajectory in np.flatnonzero(lost & np.repeat(done[:, segment], size)[: len(lost)]):
+                if int(trajectory) not in found:
+                    times = self.saves(segment)
+                    where = (int(trajectory), slice(times.start, times.stop))
+                    fine = np.ones(len(times), bool)
+                    for name in self.quantities:
+                        values = self._read(name, where).reshape(len(times), -1)
+                        fine &= np.isfinite(values).all(axis=1)
+                    found[int(trajectory)] = times.start + int(np.argmin(fine))
+        return found
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the store for writing; the kernel frees the lock when the process ends, however it ends."""
@@ -309,7 +330,7 @@ class Store:
         return range(segment * size, min((segment + 1) * size, self.plan.n_saves))
 
     def read_checkpoint(self, block: int, segment: int) -> FloatArray:
-        """Scaled state at the end of a unit, shape (d, n_trajectories)."""
+        """Scaled states, and what the ledger added up, at the end of a unit; shape (width, n_trajectories)."""
         rows = self.trajectories(block)
         try:
             state = self._read("engine/checkpoint", (segment, slice(rows.start, rows.stop)))
@@ -318,15 +339,17 @@ class Store:
             raise StoreDamagedError(f"{reason}; {self._remedy(self._files(block, segment)[-1])}.") from None
         return np.ascontiguousarray(state.T)
 
-    def write(self, block: int, segment: int, saved: FloatArray) -> None:
+    def write(self, block: int, segment: int, data: Mapping[str, FloatArray], checkpoint: FloatArray) -> None:
         """Write a unit: data, flush, checkpoint, flush, and last the ledger.
 
         Parameters
         ----------
         block, segment : int
             Which.
-        saved : (n_saves, d, n_trajectories) float
-            Kept states, scaled.
+        data : mapping of str to (n_trajectories, n_saves, ...) float
+            Recorded arrays, in SI.
+        checkpoint : (n_trajectories, width) float
+            What the next unit starts from.
 
         Raises
         ------
@@ -334,16 +357,13 @@ class Store:
             If the disk refuses; nothing is half-written.
         """
         rows, times = self.trajectories(block), self.saves(segment)
-        n = self.plan.scenario.n_particles
-        unit = self.coefficients["unit"]
         digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         try:
-            for index, name in enumerate(self.quantities):
-                part = slice(index * n, (index + 1) * n)
-                data = np.ascontiguousarray((saved[:, part] * unit[part, None]).transpose(2, 0, 1))[..., None]
-                digest.update(data.tobytes())
-                self._array(name)[rows.start : rows.stop, times.start : times.stop] = data
-            checkpoint = np.ascontiguousarray(saved[-1].T)
+            for name in self.quantities:
+                values = np.ascontiguousarray(data[name])
+                digest.update(values.tobytes())
+                self._array(name)[rows.start : rows.stop, times.start : times.stop] = values
+            checkpoint = np.ascontiguousarray(checkpoint)
             digest.update(checkpoint.tobytes())
             self._array("engine/checkpoint")[segment, rows.start : rows.stop] = checkpoint
             ledger = self._files(block, segment)
@@ -391,9 +411,11 @@ class Store:
 
     def _files(self, block: int, segment: int) -> list[Path]:
         """Chunk files of a unit, the ledger's last."""
-        keys = {name: (block, segment, 0, 0) for name in self.quantities}
-        keys["engine/checkpoint"] = (segment, block, 0)  # type: ignore[assignment]
-        keys["engine/ledger"] = (block, segment, 0)  # type: ignore[assignment]
+        keys: dict[str, tuple[int, ...]] = {
+            name: (block, segment, *[0] * (self._array(name).ndim - 2)) for name in self.quantities
+        }
+        keys["engine/checkpoint"] = (segment, block, 0)
+        keys["engine/ledger"] = (block, segment, 0)
         return [self.path / name / self._array(name).metadata.encode_chunk_key(key) for name, key in keys.items()]
 
     def _constants(self) -> list[str]:

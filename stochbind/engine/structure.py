@@ -16,6 +16,7 @@ import numpy.typing as npt
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from stochbind.engine import accounts
 from stochbind.engine.plan import Plan
 from stochbind.langevin import Langevin
 
@@ -26,8 +27,16 @@ _CHUNK_BYTES = 8 * 2**20
 _UNIT_WORK = 2**33
 #: Chunk of the coordinates, which may be long.
 _COORDINATE_CHUNK = 2**20
-_UNITS = {"position": ("m", "displacement from equilibrium"), "velocity": ("m/s", "velocity")}
+_UNITS = {
+    "position": ("m", "displacement from equilibrium"),
+    "velocity": ("m/s", "velocity"),
+    "work": ("J", "work on each particle by each other since time zero; on the diagonal, by its own trap"),
+    "heat": ("J", "heat from bath and recoil to each particle since time zero"),
+    "drive_work": ("J", "work of the drives on each particle since time zero"),
+}
 _DIMENSIONS = ("trajectory", "time", "particle", "axis")
+#: What a ledger records.
+LEDGER = ("work", "heat", "drive_work")
 
 
 class Layout(NamedTuple):
@@ -40,7 +49,8 @@ class Layout(NamedTuple):
     def of(cls, plan: Plan) -> Self:
         """Blocks of 16 to 256 trajectories, about 16 of them; time blocks of at most 8 MiB an array or ten seconds."""
         block = min(max(-(-plan.n_trajectories // 16), 16), 256, plan.n_trajectories)
-        saves = max(1, _CHUNK_BYTES // (8 * block * plan.scenario.n_particles))
+        width = plan.scenario.n_particles ** (2 if plan.ledger else 1)
+        saves = max(1, _CHUNK_BYTES // (8 * block * width))
         work = block * plan.save_every * plan.scenario.langevin().dimension ** 2
         return cls(block, min(saves, max(1, _UNIT_WORK // work), plan.n_saves))
 
@@ -56,22 +66,39 @@ class ArrayPlan(NamedTuple):
 
 def quantities(plan: Plan) -> tuple[str, ...]:
     """Names of the recorded arrays."""
-    return ("position",) if plan.scenario.oscillators().overdamped else ("position", "velocity")
+    states = ("position",) if plan.scenario.oscillators().overdamped else ("position", "velocity")
+    return (*states, *LEDGER) if plan.ledger else states
 
 
 def arrays(plan: Plan, layout: Layout) -> dict[str, ArrayPlan]:
     """The arrays that runs fill, by name: recorded quantities, checkpoint and ledger."""
-    n, d = plan.scenario.n_particles, plan.scenario.langevin().dimension
+    n, d = plan.scenario.n_particles, checkpoint_width(plan)
     block, saves = layout
     blocks, segments = -(-plan.n_trajectories // block), -(-plan.n_saves // saves)
     states = ArrayPlan((plan.n_trajectories, plan.n_saves, n, 1), (block, saves, n, 1), "float64", _DIMENSIONS)
     checkpoint = ((segments, plan.n_trajectories, d), (1, block, d), "float64")
     ledger = ((blocks, segments, DIGEST_BYTES), (1, 1, DIGEST_BYTES), "uint8")
+    shapes = {
+        "heat": ArrayPlan(states.shape[:3], states.chunks[:3], "float64", _DIMENSIONS[:3]),
+        "work": ArrayPlan((*states.shape[:3], n), (*states.chunks[:3], n), "float64", (*_DIMENSIONS[:3], "source")),
+    }
+    shapes["drive_work"] = shapes["heat"]
     return {
-        **dict.fromkeys(quantities(plan), states),
+        **{name: shapes.get(name, states) for name in quantities(plan)},
         "engine/checkpoint": ArrayPlan(*checkpoint, ("time_block", "trajectory", "coordinate")),
         "engine/ledger": ArrayPlan(*ledger, ("trajectory_block", "time_block", "byte")),
     }
+
+
+def checkpoint_width(plan: Plan) -> int:
+    """Numbers of a trajectory in a checkpoint: its state, and what its ledger has added up."""
+    d = plan.scenario.langevin().dimension
+    if not plan.ledger:
+        return d
+    array = plan.scenario.oscillators()
+    n_drives = len(plan.scenario.drive)
+    n_forces = sum(int(force.active.sum()) for force in plan.equations.forces if force.active is not None)
+    return d + len(accounts.coupled_pairs(array)) + n_drives + n_forces
 
 
 def array_digest(data: npt.NDArray[Any]) -> str:
@@ -120,7 +147,10 @@ def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
     }
     for name in quantities(plan):
         si, meaning = _UNITS[name]
-        meanings[name] = {"units": unit(si), "long_name": f"{meaning} along {axis}", "axis_name": axis}
+        along = f" along {axis}" if name not in LEDGER else ""
+        meanings[name] = {"units": unit(si), "long_name": meaning + along}
+        if along:
+            meanings[name]["axis_name"] = axis
     for name, array in arrays(plan, layout).items():
         compressed = (BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"),) if name in _UNITS else ()
         group.create_array(
@@ -132,8 +162,9 @@ def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
         )
     coefficients = group.create_group("coefficients")
     for name, value in plan.coefficients().items():
-        labels = ("coordinate", "coordinate_from")[: value.ndim]
-        add(coefficients, name, np.asarray(value), labels, "", "in scaled units")
+        table = np.atleast_1d(value)
+        labels = tuple(f"{name}_{index}" for index in range(table.ndim))
+        add(coefficients, name, table, labels, "", "in scaled units")
     _write_theory(group, equations, add)
     group.attrs.update(
         {

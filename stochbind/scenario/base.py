@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
@@ -15,9 +16,20 @@ from stochbind import checks
 from stochbind.errors import ScenarioError
 from stochbind.langevin import Langevin
 from stochbind.oscillators import Oscillators
+from stochbind.protocols import Drive, Protocol
 from stochbind.quantities import quantity
 from stochbind.scenario import faults
 
+SolverName = Literal[
+    "exact",
+    "strang",
+    "heun",
+    "euler_maruyama",
+    "sdeint:itoEuler",
+    "sdeint:stratHeun",
+    "sdeint:itoSRI2",
+    "sdeint:stratSRS2",
+]
 Text = Annotated[str, Field(max_length=2000)]
 
 
@@ -72,6 +84,18 @@ class RunSettings(Part):
     n_trajectories: Annotated[int, Field(strict=True, ge=1)] | None = None
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] | None = None
     initial: Literal["thermal", "stationary", "rest"] | None = None
+    solver: SolverName | None = None
+    ledger: Annotated[bool, Field(strict=True)] | None = None
+    allowed_bias: Annotated[float, Field(gt=0)] | None = None
+
+
+class HarmonicDrive(Part):
+    """A sinusoidal force on one particle, ``force * cos(2 pi frequency t + phase)``, in a response experiment."""
+
+    particle: Annotated[int, Field(strict=True, ge=0)]
+    force: Annotated[float, *quantity("force")]
+    frequency: Annotated[float, *quantity("frequency", "positive")]
+    phase: Annotated[float, *quantity("angle")] = 0.0
 
 
 class Scenario(Part, abc.ABC):
@@ -87,12 +111,18 @@ class Scenario(Part, abc.ABC):
     kind: str
     source: Text = ""
     description: Text = ""
+    drive: Annotated[tuple[HarmonicDrive, ...], Field(max_length=100)] = ()
     run: RunSettings = RunSettings()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         with checks.in_range(ValueError):
             self._check_physics()
+        for index, drive in enumerate(self.drive):
+            if drive.particle >= self.n_particles:
+                raise ValueError(
+                    f"drive[{index}].particle must be one of 0 to {self.n_particles - 1}, but is {drive.particle}"
+                )
         return self
 
     @abc.abstractmethod
@@ -122,8 +152,16 @@ class Scenario(Part, abc.ABC):
         return []
 
     def langevin(self) -> Langevin:
-        """The equations of motion in scaled units."""
+        """The equations of motion in scaled units, without drives."""
         return self.oscillators().langevin()
+
+    def driven(self, equations: Langevin) -> Langevin | Protocol:
+        """Equations of these particles with the drives of the scenario; as they are, if there are none."""
+        if not self.drive:
+            return equations
+        turn = 1.0 if self.reduced else 2.0 * math.pi  # in reduced units a frequency is an angular one
+        drives = [Drive(d.particle, d.force, turn * d.frequency, d.phase) for d in self.drive]
+        return Protocol.constant(equations, drives=drives)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain data, in SI: the form in which plans and stores keep a scenario."""
