@@ -134,10 +134,17 @@ def speed():
 
 
 def features():
-    """What a feature costs beside the bare linear pair."""
+    """What nonlinear forces and the ledger cost beside the bare linear pair; many particles beside Stoked.
+
+    Stoked moves in three dimensions and solves for its dipoles at every step; stochbind's forces are along one
+    coordinate of each particle and of first order in the scattered light.
+    """
     bare, unit = ("stochbind", "linear pair"), "trajectory-step"
     square = float(serving.pair().stationary_covariance()[0, 0])
     ratio("linear pair: with its ledger / without", ("stochbind", "linear pair with ledger"), bare, unit, square)
+    ratio("pair with nonlinear optical binding / linear pair", ("stochbind", "nonlinear pair"), bare, unit)
+    forty = "nonlinear, N = 40"
+    ratio("40 spheres, nonlinear: Stoked / stochbind", ("Stoked", forty), ("stochbind", forty), unit, repeats=3)
 
 
 def threads():

@@ -3,16 +3,19 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from peers.serving import N_TRAJECTORIES, STEP, array, pair, serve
+from peers.serving import N_TRAJECTORIES, STEP, array, grid, pair, serve
 from stochbind.engine import kernels
 from stochbind.engine.accounts import ledger_tables
 from stochbind.engine.programs import Program
-from stochbind.engine.solvers import Exact
+from stochbind.engine.solvers import Exact, Strang
+from stochbind.scenario import Scenario
 
 BLOCK = 256
+SCENARIOS = Path(__file__).resolve().parent.parent.parent / "scenarios"
 
 
 def normals():
@@ -59,6 +62,17 @@ def pair_with_ledger():
     return path(replace(program, coefficients={**program.coefficients, **ledger_tables(array(), pair(), STEP)}))
 
 
+def nonlinear(n_particles, steps):
+    """Spheres in tweezers with their whole forces, each two of them bound."""
+    pair_of_them = Scenario.from_toml(SCENARIOS / "nonlinear_pair.toml")
+    system = pair_of_them
+    if n_particles != 2:
+        particles = [pair_of_them.particle[1].model_copy(update={"position": list(at)}) for at in grid(n_particles)]
+        system = pair_of_them.model_copy(update={"particle": particles})
+    n_trajectories = BLOCK if n_particles > 2 else N_TRAJECTORIES
+    return path(Strang().program(system.langevin(), 2e-7, steps), n_trajectories, steps)
+
+
 def spread():
     """Let a thread run on every core there is."""
     os.sched_setaffinity(0, range(os.cpu_count()))
@@ -100,6 +114,8 @@ if __name__ == "__main__":
             "normals": normals,
             "linear pair": linear_pair,
             "linear pair with ledger": pair_with_ledger,
+            "nonlinear pair": lambda: nonlinear(2, 500),
+            "nonlinear, N = 40": lambda: nonlinear(40, 10),
             "one thread": lambda: threads(1),
             "two threads": lambda: threads(2),
             **{f"linear, N = {n}": lambda n=n: growth(n) for n in SIZES},

@@ -31,6 +31,12 @@ def pair():
     return array().langevin()
 
 
+def grid(n_particles, distance=6e-6):
+    """Places of some particles on a square grid [m], shape (N, 2)."""
+    side, index = math.ceil(math.sqrt(n_particles)), np.arange(n_particles)
+    return np.stack([index % side, index // side], axis=1) * distance
+
+
 def one_step():
     """Propagator matrix and noise root of one step of the pair."""
     exact = pair().propagator(STEP)

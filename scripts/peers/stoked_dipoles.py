@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from peers.serving import serve
+from peers.serving import grid, serve
 
 
 class PlaneWave:
@@ -18,9 +18,7 @@ def langevin(n_particles, steps):
     radius, wavelength = 75e-9, 1064e-9
     polarizability = [alpha[:, None] for alpha in stoked.polarizability_sphere(
         np.full(n_particles, radius), 1.45**2, wavelength)]  # fmt: skip
-    side = int(np.ceil(np.sqrt(n_particles)))
-    index = np.arange(n_particles)
-    position = np.stack([index % side * 2e-6, index // side * 2e-6, np.zeros(n_particles)], axis=1)
+    position = np.column_stack([grid(n_particles), np.zeros(n_particles)])
     solver = stoked.brownian_dynamics(
         temperature=300.0, dt=1e-8, position=position, drag=stoked.drag_sphere(radius, 1.8e-5),
         inertia=stoked.inertia_sphere(radius, 1850.0),
@@ -35,4 +33,4 @@ def langevin(n_particles, steps):
 
 
 if __name__ == "__main__":
-    serve({"nonlinear, N = 2": lambda: langevin(2, 300), "nonlinear, N = 40": lambda: langevin(40, 2)})
+    serve({"nonlinear, N = 40": lambda: langevin(40, 2)})
