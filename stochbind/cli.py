@@ -73,9 +73,7 @@ def run(
     initial: Annotated[str | None, typer.Option(help="State at time zero: thermal, stationary or rest.")] = None,
     solver: Annotated[str | None, typer.Option(help="Solver: exact, strang, heun, euler_maruyama, sdeint:...")] = None,
     ledger: Annotated[bool | None, typer.Option("--ledger", help="Add up work and heat along each path.")] = None,
-    allowed_bias: Annotated[
-        float | None, typer.Option(help="Largest error of a variance, such as 0.01.")
-    ] = None,
+    allowed_bias: Annotated[float | None, typer.Option(help="Largest error of a variance, such as 0.01.")] = None,
     parallel: Annotated[Parallel, typer.Option(help="How to spread the work.")] = Parallel.dask,
     workers: Annotated[int | None, typer.Option(min=1, help="Number of worker processes.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show the plan; write nothing.")] = False,

@@ -254,7 +254,7 @@ def _ledger_rows(array: Oscillators, dataset: xr.Dataset, start: int, steady: Fl
         rate = (ends[:, 1] - ends[:, 0]) / duration
         if name == "heat" and not array.overdamped and array.diffusion is not None:
             rate = rate - np.diagonal(np.asarray(array.diffusion).real) / np.asarray(array.mass)
-        estimate = weighted_mean(rate, np.ones(len(rate)))
+        estimate = weighted_mean(rate, np.full(len(rate), 1.0 / len(rate)))
         truth = np.full(rate.shape[1:], math.nan) if steady is None else function(array, steady)
         skip = None if name == "heat" else (np.abs(estimate.value) == 0)
         label = "work along the path" if name == "work" else "heat along the path"
