@@ -292,10 +292,10 @@ TWEEZER_MISTAKES = [
         "line 15: light.pressure: is not a known field here, but in a table [gas].",
     ]),
     ("[light]\n", "[light]\ncolour = 1\n", [
-        "line 13: light.colour: is not a known field; known here are `wavelength`, `waist`, `binding`.",
+        "line 13: light.colour: is not a known field; known here are `wavelength`, `waist`, `binding`, `forces`.",
     ]),
     ("[light]\n", '[light]\n"a b" = 1\n', [
-        "line 12: light['a b']: is not a known field; known here are `wavelength`, `waist`, `binding`.",
+        "line 12: light['a b']: is not a known field; known here are `wavelength`, `waist`, `binding`, `forces`.",
     ]),
     ('phase = "45 deg"', 'damping_rate = "1 1/s"', [
         'line 26: particle[0].damping_rate: is not a field of this kind of scenario, but of kind = "oscillators".',
@@ -415,7 +415,7 @@ OSCILLATOR_MISTAKES = [
     ]),
     ('damping_rate = "6283 1/s"', "quality_factor = 10", [
         "line 8: particle[0].quality_factor: is not a known field; known here are `mass`, `stiffness`, `frequency`, "
-        "`friction`, `damping_rate`, `bath_temperature`.",
+        "`friction`, `damping_rate`, `bath_temperature`, `cubic_stiffness`, `trap`, `trap_length`.",
     ]),
     ("kind =", 'dynamics = "overdamped"\nkind =', [
         'line 6: particle[0] needs `friction`, as dynamics = "overdamped".',

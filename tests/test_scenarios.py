@@ -12,6 +12,7 @@ from stochbind.scenario import json_schema
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "scenarios").glob("*.toml"))
+LINEAR = [path for path in FILES if not sb.Scenario.from_toml(path).oscillators().forces]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -27,6 +28,11 @@ def test_shipped_scenario(path, tmp_path):
     equations = scenario.langevin()
     assert equations.stability.stable
     assert np.linalg.eigvalsh(equations.stationary_covariance())[0] > 0
+
+
+@pytest.mark.parametrize("path", LINEAR, ids=lambda path: path.stem)
+def test_shipped_linear_scenario_agrees_with_the_theory(path, tmp_path):
+    scenario = sb.Scenario.from_toml(path)
     small = sb.Plan.from_scenario(scenario, n_trajectories=128, n_steps=1000)
     sb.run(small, tmp_path / "run.zarr")
     found = sb.validate(sb.open(tmp_path / "run.zarr"), scenario, initial=small.initial)

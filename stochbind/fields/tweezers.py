@@ -92,6 +92,22 @@ class TweezerForces:
         result: FloatArray = light.tweezer_force(z, own) + by_others
         return result
 
+    def tweezer_stiffness(self, z: FloatArray) -> FloatArray:
+        """Stiffness of each sphere's own tweezer, with its radiation pressure.
+
+        Parameters
+        ----------
+        z : (N,) float
+            Distances from the foci [m].
+
+        Returns
+        -------
+        (N,) float
+            Minus the slope of the force [N/m].
+        """
+        result: FloatArray = -light.tweezer_slope(z, self._parameters[0])
+        return result
+
     def force_matrix(self, z: FloatArray) -> FloatArray:
         """Minus the Jacobian of `force`, in closed form.
 
@@ -105,9 +121,8 @@ class TweezerForces:
         (N, N) float
             Stiffness of each particle on the diagonal, minus the couplings beside it [N/m].
         """
-        own, pair = self._parameters
-        by_j, by_k = light.optical_binding_slopes(z[:, None], z[None, :], pair)
-        result: FloatArray = -np.diag(light.tweezer_slope(z, own) + by_j.sum(axis=1)) - by_k
+        by_j, by_k = light.optical_binding_slopes(z[:, None], z[None, :], self._parameters[1])
+        result: FloatArray = np.diag(self.tweezer_stiffness(z) - by_j.sum(axis=1)) - by_k  # by_k: zero for j itself
         return result
 
     @cached_property

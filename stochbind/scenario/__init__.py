@@ -3,7 +3,8 @@
 from stochbind.scenario.base import Derived, RunSettings, Scenario
 from stochbind.scenario.files import json_schema, parse, read, scenario_from_dict
 from stochbind.scenario.oscillators import Oscillator, OscillatorScenario
-from stochbind.scenario.tweezers import Gas, Light, Sphere, TweezerScenario
+from stochbind.scenario.spheres import Gas, Light, Sphere
+from stochbind.scenario.tweezers import TweezerScenario
 
 __all__ = [
     "Derived",

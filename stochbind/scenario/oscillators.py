@@ -9,16 +9,23 @@ from typing import Annotated, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from stochbind import fields
+from stochbind.checks import FloatArray
 from stochbind.errors import NoiseError, ScenarioError
+from stochbind.forces import Force
 from stochbind.oscillators import Oscillators
 from stochbind.quantities import quantity, quantity_matrix
 from stochbind.scenario.base import Derived, Part, Scenario
+
+#: Depth of a trap, in thermal energies, below which a note says that a particle leaves it.
+SHALLOWEST_TRAP = 10.0
 
 
 class Oscillator(Part):
     """One particle: a mass on a spring in a bath.
 
-    Give the spring as `stiffness` or `frequency`, and the bath's drag as `friction` or `damping_rate`.
+    Give the spring as `stiffness` or `frequency`, and the bath's drag as `friction` or `damping_rate`. A trap that is
+    not harmonic has this stiffness at its centre, and `trap_length` as its size; `cubic_stiffness` adds to any trap.
     """
 
     mass: Annotated[float, *quantity("mass", "positive")] | None = None
@@ -27,6 +34,9 @@ class Oscillator(Part):
     friction: Annotated[float, *quantity("friction", "not negative")] | None = None
     damping_rate: Annotated[float, *quantity("rate", "not negative")] | None = None
     bath_temperature: Annotated[float, *quantity("temperature", "not negative")]
+    cubic_stiffness: Annotated[float, *quantity("cubic stiffness")] | None = None
+    trap: Literal["harmonic", "gaussian", "pendulum"] = "harmonic"
+    trap_length: Annotated[float, *quantity("length", "positive")] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -36,6 +46,10 @@ class Oscillator(Part):
             raise ValueError("needs either `friction` or `damping_rate`, and not both")
         if self.mass is None and (self.frequency is not None or self.damping_rate is not None):
             raise ValueError("needs `mass`, as `frequency` and `damping_rate` are per mass")
+        if self.trap == "harmonic" and self.trap_length is not None:
+            raise ValueError('has a `trap_length`, but a harmonic trap has none; set trap = "gaussian" or "pendulum"')
+        if self.trap != "harmonic" and self.trap_length is None:
+            raise ValueError(f'needs `trap_length`, as trap = "{self.trap}"')
         return self
 
 
@@ -108,7 +122,38 @@ class OscillatorScenario(Scenario):
             diffusion=None if self.momentum_diffusion is None else np.array(self.momentum_diffusion),
             axis=self.axis,
             reduced=self.reduced,
+            forces=self._forces(np.array(stiffness)),
         )
+
+    def _forces(self, stiffness: FloatArray) -> tuple[Force, ...]:
+        """What the traps and cubic springs lack of the harmonic ones."""
+        result = []
+        if any(p.cubic_stiffness for p in self.particle):
+            result.append(fields.duffing(np.array([p.cubic_stiffness or 0.0 for p in self.particle])))
+        length = np.array([p.trap_length or 1.0 for p in self.particle])  # of no effect where a trap is harmonic
+        for name, build in (("gaussian", fields.gaussian_trap), ("pendulum", fields.pendulum)):
+            active = np.array([p.trap == name for p in self.particle])
+            if active.any():
+                result.append(build(stiffness, length, active))
+        return tuple(result)
+
+    def notes(self) -> list[str]:
+        """Warnings about traps that a particle can leave, one sentence each."""
+        array, result = self._oscillators, []
+        for j, particle in enumerate(self.particle):
+            beta, energy = particle.cubic_stiffness or 0.0, float(array.thermal_energy[j])
+            if beta < 0:
+                result.append(
+                    f"The cubic stiffness of particle {j} is negative: its trap ends where the force turns, and a "
+                    "trajectory that gets there runs away."
+                )
+            depth = 0.5 * float(array.stiffness[j]) * (particle.trap_length or 0.0) ** 2
+            if particle.trap == "gaussian" and 0 < depth < SHALLOWEST_TRAP * energy:
+                result.append(
+                    f"The trap of particle {j} is {depth / energy:.2g} k_B T deep: sooner or later a trajectory leaves "
+                    "it."
+                )
+        return result
 
     def derived(self) -> dict[str, Derived]:
         """Rates and matrices that follow from the numbers."""

@@ -4,72 +4,28 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 from scipy import constants
 
 from stochbind import checks
 from stochbind.checks import ComplexArray, FloatArray
-from stochbind.errors import NoiseError
+from stochbind.errors import NoiseError, ScenarioError
+from stochbind.fields import TweezerForces
+from stochbind.forces import Force
 from stochbind.optics import beams, binding, gas, particles
 from stochbind.oscillators import Oscillators
-from stochbind.quantities import quantity
-from stochbind.scenario.base import Derived, Part, Scenario
+from stochbind.scenario.base import Derived, Scenario
+from stochbind.scenario.spheres import Gas, Light, Sphere
 
 #: Largest error of the far field, and largest change of intensity by a neighbour's tweezer, that is accepted.
 LARGEST_MODEL_ERROR = 0.05
 #: Largest size parameter kR for which a sphere is a dipole.
 LARGEST_SIZE_PARAMETER = 1.0
-
-
-class Light(Part):
-    """The laser of all tweezers. They travel along z and share one waist.
-
-    `binding` is "far_field" for the published couplings, first order in 1/distance, or "exact" for those of the whole
-    dipole field.
-    """
-
-    wavelength: Annotated[float, *quantity("length", "positive")]
-    waist: Annotated[float, *quantity("length", "positive")]
-    binding: Literal["far_field", "exact"] = "far_field"
-
-
-class Gas(Part):
-    """The residual gas. `viscosity` is needed only for a gas other than air that is not dilute."""
-
-    pressure: Annotated[float, *quantity("pressure", "not negative")]
-    temperature: Annotated[float, *quantity("temperature", "positive")]
-    molar_mass: Annotated[float, *quantity("molar mass", "positive")] = gas.AIR_MOLAR_MASS
-    viscosity: Annotated[float, *quantity("viscosity", "positive")] | None = None
-
-
-class Sphere(Part):
-    """One sphere in its tweezer.
-
-    `position` is that of the focus in the plane z = 0; `phase` that of the light there; `polarization` the angle
-    between its electric field and the x axis. Give `power` or `peak_field`, and `refractive_index` or `permittivity`.
-    """
-
-    radius: Annotated[float, *quantity("length", "positive")]
-    density: Annotated[float, *quantity("density", "positive")]
-    refractive_index: Annotated[float, Field(strict=True, gt=1.0, allow_inf_nan=False)] | None = None
-    permittivity: Annotated[float, Field(strict=True, gt=1.0, allow_inf_nan=False)] | None = None
-    position: tuple[Annotated[float, *quantity("length")], Annotated[float, *quantity("length")]]
-    power: Annotated[float, *quantity("power", "positive")] | None = None
-    peak_field: Annotated[float, *quantity("electric field", "positive")] | None = None
-    phase: Annotated[float, *quantity("angle")] = 0.0
-    polarization: Annotated[float, *quantity("angle")]
-    bath_temperature: Annotated[float, *quantity("temperature", "not negative")] | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.refractive_index is None) == (self.permittivity is None):
-            raise ValueError("needs either `refractive_index` or `permittivity`, and not both")
-        if (self.power is None) == (self.peak_field is None):
-            raise ValueError("needs either `power` or `peak_field`, and not both")
-        return self
+#: Barrier, in thermal energies, below which a note says that a particle leaves its tweezer.
+LOWEST_BARRIER = 10.0
 
 
 class TweezerScenario(Scenario):
@@ -88,6 +44,11 @@ class TweezerScenario(Scenario):
                 f"light.waist must be at least wavelength/pi = {self.light.wavelength / math.pi:.6g} m for a Gaussian "
                 f"beam, but is {self.light.waist:.6g} m"
             )
+        if self.full and self.light.binding != "exact":
+            raise ValueError(
+                'light.forces = "full" takes the whole dipole field, but light.binding is "far_field"; '
+                'set light.binding = "exact"'
+            )
         for j, radius in enumerate(self.radius):
             if self.wavenumber * radius > LARGEST_SIZE_PARAMETER:
                 raise ValueError(
@@ -99,6 +60,8 @@ class TweezerScenario(Scenario):
         self._check_equilibrium()
         try:
             self._oscillators.langevin()
+        except ScenarioError as error:
+            raise ValueError(str(error)) from None
         except NoiseError as error:
             hint = ' The far-field form can do this; set light.binding = "exact".'
             raise ValueError(str(error) + (hint if self.light.binding == "far_field" else "")) from None
@@ -151,6 +114,11 @@ class TweezerScenario(Scenario):
     def n_particles(self) -> int:
         """Number of particles N."""
         return len(self.particle)
+
+    @property
+    def full(self) -> bool:
+        """Whether the forces are whole functions of the displacements, not their linear terms only."""
+        return self.light.forces == "full"
 
     @property
     def wavenumber(self) -> float:
@@ -229,6 +197,18 @@ class TweezerScenario(Scenario):
         return beams.pushed_equilibrium(self.trap_stiffness, self.radiation_pressure, self.rayleigh_range)
 
     @property
+    def barrier(self) -> FloatArray:
+        r"""Energy that takes each particle out of its tweezer along the beam, radiation pressure included [J], (N,).
+
+        Trap and pressure of `pushed_equilibrium` balance at s and, on top of the barrier, at 1/s; between them they do
+        the work :math:`u z_R^2 [(1-s^2)/2 - s(\pi/2 - 2\arctan s)]/(1+s^2)`.
+        """
+        s = self.pushed_equilibrium[0]
+        work = (0.5 * (1.0 - s**2) - s * (0.5 * math.pi - 2.0 * np.arctan(s))) / (1.0 + s**2)
+        result: FloatArray = self.trap_stiffness * self.rayleigh_range**2 * work
+        return result
+
+    @property
     def radiation_pressure(self) -> FloatArray:
         """Force of its own tweezer on each particle at the focus [N], shape (N,)."""
         volume = particles.sphere_volume(self.radius)
@@ -261,25 +241,48 @@ class TweezerScenario(Scenario):
         return self._oscillators
 
     @cached_property
+    def tweezer_forces(self) -> TweezerForces:
+        """Whole forces of the light on the spheres."""
+        return TweezerForces(
+            stiffness=self.trap_stiffness,
+            radiation_pressure=self.radiation_pressure,
+            position=self.position,
+            field=self.field,
+            polarizability=self.susceptibility * particles.sphere_volume(self.radius),
+            wavenumber=self.wavenumber,
+            z_r=self.rayleigh_range,
+        )
+
+    @cached_property
     def _oscillators(self) -> Oscillators:
         light = self.binding
+        stiffness, coupling = self.trap_stiffness + light.stiffness, light.coupling
+        forces: tuple[Force, ...] = ()
+        if self.full:
+            matrix = self.tweezer_forces.force_matrix(self.equilibrium)
+            stiffness, coupling = np.diagonal(matrix), np.diag(np.diagonal(matrix)) - matrix
+            forces = self.tweezer_forces.forces(about=self.equilibrium)
+            forces = forces if self.n_particles > 1 else forces[:1]
         return Oscillators(
             mass=self.mass,
-            stiffness=self.trap_stiffness + light.stiffness,
+            stiffness=stiffness,
             friction=gas.friction(
                 self.radius, self.gas.pressure, self.gas.temperature, self.gas.molar_mass, self._viscosity
             ),
             bath_temperature=np.array(
                 [p.bath_temperature if p.bath_temperature is not None else self.gas.temperature for p in self.particle]
             ),
-            coupling=light.coupling,
+            coupling=coupling,
             diffusion=light.diffusion,
             axis=self.axis,
+            forces=forces,
         )
 
     @property
     def equilibrium(self) -> FloatArray:
-        """Displacement of the mechanical equilibrium from the foci, by the constant forces [m], shape (N,)."""
+        """Displacement of the mechanical equilibrium from the foci, by all forces of the model [m], shape (N,)."""
+        if self.full:
+            return self.tweezer_forces.equilibrium
         return np.linalg.solve(self._oscillators.force_matrix, self.binding.force).astype(np.float64)
 
     @checks.in_range()
@@ -291,6 +294,10 @@ class TweezerScenario(Scenario):
         bound = np.sqrt(np.abs(array.stiffness) / mass)
         pair = 2.0 * np.sqrt(np.outer(mass * bound, mass * bound))
         recoil = np.real(np.diagonal(light.diffusion))
+        binding_stiffness, where = light.stiffness, "displacement by the constant forces, harmonic trap"
+        if self.full:
+            binding_stiffness = array.stiffness - self.tweezer_forces.tweezer_stiffness(self.equilibrium)
+            where = "displacement by all forces: the origin of positions"
         return {
             "wavenumber": Derived(self.wavenumber, "1/m", "k"),
             "rayleigh_range": Derived(z_r, "m", "k w^2 / 2"),
@@ -300,18 +307,18 @@ class TweezerScenario(Scenario):
             "trap_stiffness": Derived(self.trap_stiffness, "N/m", "of the tweezer alone"),
             "trap_angular_frequency": Derived(omega, "rad/s", "of the tweezer alone"),
             "trap_frequency": Derived(omega / (2 * math.pi), "Hz", "of the tweezer alone"),
-            "binding_stiffness": Derived(light.stiffness, "N/m", "K_j: stiffness added by optical binding"),
+            "binding_stiffness": Derived(binding_stiffness, "N/m", "K_j: stiffness added by optical binding"),
             "angular_frequency": Derived(
                 bound,
                 "rad/s",
                 "with optical binding, the others held fixed",
             ),
-            "coupling": Derived(light.coupling, "N/m", "C[j, k]: force on j per displacement of k"),
+            "coupling": Derived(array.coupling, "N/m", "C[j, k]: force on j per displacement of k"),
             "coupling_rate": Derived(
-                light.coupling / pair, "rad/s", "C[j, k] over 2 sqrt(m_j w_j m_k w_k), w: angular_frequency"
+                array.coupling / pair, "rad/s", "C[j, k] over 2 sqrt(m_j w_j m_k w_k), w: angular_frequency"
             ),
             "constant_force": Derived(light.force, "N", "radiation pressure and binding force at the foci"),
-            "equilibrium": Derived(self.equilibrium, "m", "displacement by the constant forces, harmonic trap"),
+            "equilibrium": Derived(self.equilibrium, "m", where),
             "radiation_pressure_shift": Derived(
                 self.pushed_equilibrium[0] * z_r, "m", "displacement by radiation pressure, Gaussian trap"
             ),
@@ -338,7 +345,7 @@ class TweezerScenario(Scenario):
         result = []
         shift, softening = self.pushed_equilibrium
         j = int(softening.argmin())
-        if softening[j] < 0.95:
+        if softening[j] < 0.95 and not self.full:
             result.append(
                 f"Radiation pressure moves particle {j} by {shift[j]:.0%} of the Rayleigh range, where its trap is "
                 f"{1.0 - softening[j]:.0%} softer than at the focus; the model takes stiffness and couplings at the "
@@ -353,7 +360,15 @@ class TweezerScenario(Scenario):
                 f"{mie[j]:.0%}."
             )
         equations = self.langevin()
-        if equations.steady is not None:
+        if self.full:
+            height = self.barrier / np.maximum(self._oscillators.thermal_energy, 1e-300)
+            j = int(height.argmin())
+            if height[j] < LOWEST_BARRIER:
+                result.append(
+                    f"The barrier that keeps particle {j} in its tweezer against radiation pressure is "
+                    f"{height[j]:.2g} k_B T high: sooner or later a trajectory leaves it."
+                )
+        elif equations.steady is not None:
             spread = np.sqrt(np.diagonal(equations.steady.covariance)) * equations.unit
             ratio = spread[: self.n_particles] / z_r
             if ratio.max() > 0.1:
