@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ from stochbind.checks import FloatArray
 from stochbind.engine import accounts, bias, noise
 from stochbind.engine.independent import SOLVERS
 from stochbind.engine.programs import Coefficients, Program
-from stochbind.engine.simulation import require_fit, require_ledger
+from stochbind.engine.simulation import positive_number, require_fit, require_ledger, require_name
 from stochbind.engine.solvers import Solver, System
 from stochbind.engine.stored_forces import described, remembered
 from stochbind.errors import PlanError, StochbindError
@@ -84,7 +85,7 @@ class Plan:
     def __post_init__(self) -> None:
         if not isinstance(self.scenario, Scenario):
             raise PlanError(f"`scenario` must be a Scenario, but is {type(self.scenario).__name__}.")
-        step = checks.positive("step", checks.array("step", self.step, (), error=PlanError), error=PlanError)
+        require_name(self.solver)
         integers = {
             "n_steps": checks.integer("n_steps", self.n_steps, minimum=1, maximum=noise.LARGEST_STEP, error=PlanError),
             "n_trajectories": checks.integer(
@@ -97,7 +98,8 @@ class Plan:
             "save_every": checks.integer("save_every", self.save_every, minimum=1, error=PlanError),
             "seed": checks.integer("seed", self.seed, minimum=0, error=PlanError),
         }
-        object.__setattr__(self, "step", float(step))
+        for name in ("step", "allowed_bias"):
+            object.__setattr__(self, name, positive_number(name, getattr(self, name)))
         for name, value in integers.items():
             object.__setattr__(self, name, value)
         if self.n_steps % self.save_every:
@@ -112,12 +114,12 @@ class Plan:
                 f"A record holds at most {LARGEST_N_SAVES} states, but {self.n_saves} are asked for; use a larger "
                 "`save_every`."
             )
+        if not isinstance(self.ledger, bool):
+            raise PlanError(f"`ledger` must be True or False, but is {checks.short(self.ledger)}.")
+        if not (isinstance(self.forces, Sequence) and all(isinstance(force, Force) for force in self.forces)):
+            raise PlanError(f"`forces` must be a sequence of Force, but is {checks.short(self.forces)}.")
         object.__setattr__(self, "forces", tuple(self.forces))
         object.__setattr__(self, "solver", self.solver or self._usual_solver)
-        if self.solver not in SOLVERS:
-            raise PlanError(f"`solver` must be one of {', '.join(SOLVERS)}, but is {checks.short(self.solver)}.")
-        allowed = checks.array("allowed_bias", self.allowed_bias, (), error=PlanError)
-        object.__setattr__(self, "allowed_bias", float(checks.positive("allowed_bias", allowed, error=PlanError)))
         require_fit(self.solver, self.n_steps, self.n_trajectories)
         if self.ledger:
             require_ledger(self.solver)
@@ -181,7 +183,8 @@ class Plan:
     @property
     def equations(self) -> Langevin:
         """The equations, with all forces."""
-        return self.scenario.langevin().with_forces(*self.forces)
+        equations = self.scenario.langevin()  # what is known of it, such as its steady state, is found once
+        return equations.with_forces(*self.forces) if self.forces else equations
 
     @property
     def system(self) -> System:

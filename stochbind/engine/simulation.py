@@ -95,6 +95,9 @@ def simulate(
             f"`system` must be Langevin equations, a Protocol or Oscillators, but is {type(system).__name__}."
         )
     equations = equations_of(system)
+    require_name(solver)
+    allowed_bias = positive_number("allowed_bias", allowed_bias)
+    threads = None if n_threads is None else checks.integer("n_threads", n_threads, minimum=1, error=PlanError)
     count = {
         "n_steps": checks.integer("n_steps", n_steps, minimum=1, maximum=noise.LARGEST_STEP, error=PlanError),
         "n_trajectories": checks.integer(
@@ -103,32 +106,30 @@ def simulate(
         "save_every": checks.integer("save_every", save_every, minimum=1, error=PlanError),
         "seed": checks.integer("seed", seed, minimum=0, error=PlanError),
     }
-    step = float(checks.positive("step", checks.array("step", step, (), error=PlanError), error=PlanError))
+    step = positive_number("step", step)
     if n_steps % save_every:
         raise PlanError(
             f"`save_every` must divide `n_steps`, but {n_steps} / {save_every} leaves {n_steps % save_every}."
         )
     solver = solver or ("strang" if equations.forces else "exact")
-    if solver not in SOLVERS:
-        raise PlanError(f"`solver` must be one of {', '.join(SOLVERS)}, but is {checks.short(solver)}.")
-    program = SOLVERS[solver].program(system, step, n_steps, allowed_bias=allowed_bias)
     require_fit(solver, n_steps, n_trajectories)
+    mean, root = _initial(initial, equations.dimension)
     if ledger is not None:
         require_ledger(solver)
-        program.coefficients.update(accounts.ledger_tables(ledger, system, step))
-    n_saves = n_steps // save_every
-    size = 8 * n_saves * n_trajectories * (equations.dimension + program.n_totals)
+        _require_same(ledger, equations)
+    n_saves, n = n_steps // save_every, 0 if ledger is None else ledger.n_particles
+    size = 8 * n_saves * n_trajectories * (equations.dimension + n * (n + 2))
     if size > LARGEST_RESULT:
         raise PlanError(
             f"The result needs {size / 2**30:.3g} GiB of memory (limit {LARGEST_RESULT // 2**30} GiB); use a larger "
             "`save_every`, or `stochbind.run`, which streams to disk."
         )
-    d = equations.dimension
-    start = Moments(np.zeros(d), np.zeros((d, d))) if initial is None else initial
-    mean, root = np.asarray(start.mean, float), covariance_root(np.asarray(start.covariance, float))
-    states = np.empty((n_trajectories, n_saves, d))
+    with checks.in_range(PlanError):
+        program = SOLVERS[solver].program(system, step, n_steps, allowed_bias=allowed_bias)
+        if ledger is not None:
+            program.coefficients.update(accounts.ledger_tables(ledger, system, step))
+    states = np.empty((n_trajectories, n_saves, equations.dimension))
     arrays: dict[str, FloatArray] = {}
-    n = ledger.n_particles if ledger is not None else 0
     if ledger is not None:
         arrays = {
             "work": np.empty((n_trajectories, n_saves, n, n)),
@@ -158,7 +159,7 @@ def simulate(
                 arrays[name][rows.start : rows.stop] = np.moveaxis(value, -1, 0)
 
     blocks = range(0, n_trajectories, BLOCK)
-    threads = min(n_threads or n_cores(), len(blocks))
+    threads = min(threads or n_cores(), len(blocks))
     if threads > 1:
         with futures.ThreadPoolExecutor(threads) as pool:
             list(pool.map(one, blocks))
@@ -167,6 +168,45 @@ def simulate(
             one(first)
     time: FloatArray = np.arange(save_every, n_steps + 1, save_every, dtype=np.float64) * step
     return _dataset(equations, states, time, arrays)
+
+
+def positive_number(name: str, value: Any) -> float:
+    """Return `value` as a float, or raise `PlanError` unless it is a positive, finite number."""
+    if isinstance(value, bool):
+        raise PlanError(f"`{name}` must be a number, but is {value}.")
+    return float(checks.positive(name, checks.array(name, value, (), error=PlanError), error=PlanError))
+
+
+def require_name(solver: Any) -> None:
+    """Raise `PlanError` unless `solver` names one, or is None or empty: the usual one."""
+    if not (solver is None or (isinstance(solver, str) and (not solver or solver in SOLVERS))):
+        raise PlanError(f"`solver` must be one of {', '.join(SOLVERS)}, but is {checks.short(solver)}.")
+
+
+def _initial(initial: Moments | None, d: int) -> tuple[FloatArray, FloatArray]:
+    """Mean of the initial state, and the root of its covariance."""
+    if initial is None:
+        return np.zeros(d), np.zeros((d, d))
+    if not isinstance(initial, Moments):
+        raise PlanError(f"`initial` must be Moments(mean, covariance), but is {checks.short(initial)}.")
+    if np.iscomplexobj(initial.mean) or np.iscomplexobj(initial.covariance):
+        raise PlanError("`initial` must hold real numbers; bring amplitudes to real parts with `stochbind.amplitudes`.")
+    mean = checks.array("initial.mean", initial.mean, (d,), error=PlanError)
+    covariance = checks.array("initial.covariance", initial.covariance, (d, d), error=PlanError)
+    checks.positive_semidefinite("initial.covariance", covariance)
+    return mean, covariance_root(covariance)
+
+
+def _require_same(ledger: Any, equations: Langevin) -> None:
+    """Raise `PlanError` unless the linear parts of both are the same equations."""
+    if not isinstance(ledger, Oscillators):
+        raise PlanError(f"`ledger` must be the Oscillators that are simulated, but is {checks.short(ledger)}.")
+    own = ledger.langevin()
+    same = own.coordinate == equations.coordinate and own.time_unit == equations.time_unit
+    for name in ("unit", "drift_matrix", "noise_covariance", "constant_drift"):
+        same = same and np.array_equal(getattr(own, name), getattr(equations, name))
+    if not same:
+        raise PlanError("`ledger` must be the Oscillators that `system` describes, but their equations are others.")
 
 
 def require_fit(solver: str, n_steps: int, n_trajectories: int) -> None:
