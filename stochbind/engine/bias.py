@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from stochbind.checks import FloatArray
+from stochbind.engine.programs import fault_of_force
 from stochbind.errors import PlanError
+from stochbind.fields import BUILT_IN
 from stochbind.langevin import Langevin
 from stochbind.propagation import EXTENDED_PRECISION_UP_TO
 from stochbind.protocols import Protocol
@@ -77,18 +79,29 @@ def with_drift(equations: Langevin, drift: FloatArray) -> Langevin:
 
 
 def force_slope(equations: Langevin) -> FloatArray:
-    """Gradient of the forces at the mechanical equilibrium, as a scaled drift matrix, (d, d)."""
+    """Gradient of the forces at the mechanical equilibrium, as a scaled drift matrix, (d, d).
+
+    Raises
+    ------
+    PlanError
+        If a force cannot be evaluated there, or has no slope.
+    """
     d = equations.dimension
     slope = np.zeros((d, d))
     if not equations.forces:
         return slope
-    state = _equilibrium(equations)
-    linear = equations.drift_matrix
-    for i in equations.select("position"):
-        change = np.zeros(d)
-        change[i] = 1e-5
+    # Those of the package take arrays, and so all changes at once.
+    quick = [replace(force, vectorized=force.vectorized or force.function in BUILT_IN) for force in equations.forces]
+    equations = replace(equations, forces=tuple(quick))
+    where = equations.select("position")
+    with fault_of_force(equations.forces), np.errstate(all="ignore"):
+        state = _equilibrium(equations)[:, None]
+        change = 1e-5 * np.eye(d)[:, where]
         difference = equations.drift(state + change) - equations.drift(state - change)
-        slope[:, i] = difference / 2e-5 - linear[:, i]
+    linear = equations.drift_matrix
+    slope[:, where] = difference / 2e-5 - linear[:, where]
+    if not np.isfinite(slope).all():
+        raise PlanError("The forces have no finite slope at the mechanical equilibrium, or at zero if there is none.")
     slope[np.abs(slope) < 1e-10 * np.abs(linear).max()] = 0.0  # round-off of the differences
     return slope
 
@@ -98,10 +111,9 @@ def _equilibrium(equations: Langevin) -> FloatArray:
     d = equations.dimension
     state = np.zeros(d)
     for _ in range(30):
-        value = equations.drift(state)
-        columns = [(equations.drift(state + change) - value) / 1e-6 for change in 1e-6 * np.eye(d)]
+        value = equations.drift(state[:, None] + np.hstack([np.zeros((d, 1)), 1e-6 * np.eye(d)]))
         try:
-            step = np.linalg.solve(np.array(columns).T, -value)
+            step = np.linalg.solve((value[:, 1:] - value[:, :1]) / 1e-6, -value[:, 0])
         except np.linalg.LinAlgError:
             return np.zeros(d)
         state = state + step
@@ -131,7 +143,7 @@ def judge(solver: Solver, equations: Langevin, step: float) -> Verdict:
     """
     slope = force_slope(equations)
     one = solver.linear_step(equations.drift_matrix, slope, equations, step)
-    whole = with_drift(equations, equations.drift_matrix + slope)
+    whole = with_drift(equations, equations.drift_matrix + slope) if equations.forces else equations
     if whole.steady is not None:
         return Verdict(variance_error(one, whole.stationary_covariance()), 0.0)
     grows = float(np.abs(np.linalg.eigvals(one.matrix)).max())

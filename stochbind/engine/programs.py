@@ -5,8 +5,9 @@ The tables are made once, by the process that starts a run, and stored with it; 
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from stochbind.checks import FloatArray
 from stochbind.engine import reference
 from stochbind.engine.tables import Account, Forces, Linear
-from stochbind.errors import PlanError
+from stochbind.errors import PlanError, StochbindError
 from stochbind.fields import BUILT_IN
 from stochbind.forces import Force
 from stochbind.langevin import Langevin
@@ -79,14 +80,15 @@ class Program:
             "n_saves": n_saves,
         }
         linear, forces, account = self.tables
-        if not compiled or any(force.vectorized for force in self.forces):
-            with np.errstate(all="ignore"):  # trajectories that diverge are told later
-                return reference.path(
-                    self.scheme, linear, forces, force_kinds(self.forces), account, state, total, **index
-                )
-        from stochbind.engine import compilation
+        with fault_of_force(self.forces):
+            if not compiled or any(force.vectorized for force in self.forces):
+                with np.errstate(all="ignore"):  # trajectories that diverge are told later
+                    return reference.path(
+                        self.scheme, linear, forces, force_kinds(self.forces), account, state, total, **index
+                    )
+            from stochbind.engine import compilation
 
-        return compilation.run(self.scheme, linear, forces, self.forces, account, state, total, **index)
+            return compilation.run(self.scheme, linear, forces, self.forces, account, state, total, **index)
 
     @functools.cached_property
     def tables(self) -> tuple[Linear, Forces, Account]:
@@ -185,6 +187,24 @@ def own_functions(forces: Sequence[Force]) -> tuple[tuple[int, Callable[..., Any
         if number >= FIRST_OWN_KIND
     }
     return tuple(found.values())
+
+
+@contextlib.contextmanager
+def fault_of_force(forces: Sequence[Force]) -> Iterator[None]:
+    """Raise `PlanError` for what functions of the user's own raise."""
+    try:
+        yield
+    except (StochbindError, MemoryError):
+        raise
+    except Exception as error:  # a user's function may raise anything
+        own = ", ".join(f"`{getattr(function, '__name__', function)}`" for _, function, *_ in own_functions(forces))
+        if not own:
+            raise
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise PlanError(
+            f"The force {own} cannot be evaluated ({reason}); it must return a number for any displacements, and with "
+            "vectorized=True an array of numbers for arrays."
+        ) from error
 
 
 def compile_error(function: Callable[..., Any], error: Exception) -> PlanError:
