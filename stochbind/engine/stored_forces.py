@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dis
 import hashlib
 import inspect
+import types
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from stochbind import checks
 from stochbind.errors import PlanError
 from stochbind.forces import Force
 
@@ -52,16 +55,70 @@ def remembered(data: dict[str, Any]) -> Force:
 
 
 def identity(function: Callable[..., Any]) -> tuple[str, str]:
-    """Name of a function, and a digest of its source, or of its code where there is no source."""
+    """Name of a function, and a digest of its source and of all that it uses beside its arguments.
+
+    Raises
+    ------
+    PlanError
+        If it uses something that cannot be described.
+    """
     plain: Any = getattr(function, "py_func", function)
     name = str(getattr(plain, "__name__", type(plain).__name__))
     if isinstance(plain, Remembered):
         return name, plain.digest
+    return name, hashlib.blake2b(_text(plain, name, ()).encode(), digest_size=16).hexdigest()
+
+
+def _text(function: Any, name: str, callers: tuple[Any, ...]) -> str:
+    """Source of a function, with the values of its defaults and of the names that it takes from elsewhere."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        raise PlanError(f"The force `{name}` has neither source nor code; give a plain function.")
     try:
-        text = inspect.getsource(plain).encode()
+        # The source of a lambda is the line that it stands in, others and all.
+        source = _instructions(code) if code.co_name == "<lambda>" else inspect.getsource(function)
     except (OSError, TypeError):
-        code = getattr(plain, "__code__", None)
-        if code is None:
-            raise PlanError(f"The force `{name}` has neither source nor code; give a plain function.") from None
-        text = code.co_code + repr(code.co_consts).encode()
-    return name, hashlib.blake2b(text, digest_size=16).hexdigest()
+        source = _instructions(code)
+    used = {key: function.__globals__[key] for key in _globals(code) if key in function.__globals__}
+    used |= {key: cell.cell_contents for key, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)}
+    used["defaults of"] = function.__defaults__
+    parts = [source]
+    for key, value in sorted(used.items()):
+        plain = getattr(value, "py_func", value)
+        if inspect.isfunction(plain):
+            content = "" if plain in (*callers, function) else _text(plain, name, (*callers, function))
+        else:
+            content = _value(value, key, name)
+        parts.append(f"{key}: {content}")
+    return "\n".join(parts)
+
+
+def _value(value: Any, key: str, name: str) -> str:
+    """A constant, or the name of what comes with a package."""
+    if value is None or isinstance(value, bool | int | float | complex | str | np.number | np.bool_):
+        return repr(value)
+    if isinstance(value, tuple):
+        return ", ".join(_value(part, key, name) for part in value)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
+        return f"{value.dtype} {value.shape} {value.tobytes().hex()}"
+    if inspect.ismodule(value) or inspect.isbuiltin(value) or isinstance(value, type | np.ufunc):
+        return f"{getattr(value, '__module__', '')}.{value.__name__}"
+    raise PlanError(
+        f"The force `{name}` uses `{key}`, {checks.short(value)}, which a plan cannot hold; use numbers, arrays and "
+        "functions, or hand it in as a parameter."
+    )
+
+
+def _instructions(code: types.CodeType) -> str:
+    """The compiled form of a function, as text."""
+    constants = [_instructions(part) if isinstance(part, types.CodeType) else repr(part) for part in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {code.co_varnames} {code.co_freevars} {constants}"
+
+
+def _globals(code: types.CodeType) -> set[str]:
+    """Names that a function looks up outside of itself."""
+    found = {str(line.argval) for line in dis.get_instructions(code) if line.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    for part in code.co_consts:
+        if isinstance(part, types.CodeType):
+            found |= _globals(part)
+    return found
