@@ -117,7 +117,7 @@ def run(
 
     if not quiet and not compilation.is_compiled():
         _say("Compiling the loops: once after an installation, about ten seconds.")
-    prepare(plan)
+    prepare(plan, store.coefficients)
     with _spread(parallel, workers or os.cpu_count() or 1) as spread, _progress(quiet) as progress:
         store = run_plan(plan, output, map=spread, progress=progress)
     if diverged := store.diverged:

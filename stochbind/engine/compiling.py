@@ -33,10 +33,10 @@ def cache_folder() -> Path | None:
         for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
             digest.update(file.read_bytes())
     base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = Path(base).expanduser() / "stochbind" / digest.hexdigest()
     try:
+        folder = Path(base).expanduser() / "stochbind" / digest.hexdigest()
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # the latter where there is no home
         return None
     return folder if os.access(folder, os.W_OK) else None
 
@@ -56,4 +56,8 @@ def compiled(function: Any) -> Any:
         config.CACHE_DIR = before
 
 
+#: Inlined before types are known; for scalar functions.
 inline: Any = numba.njit(error_model="numpy", inline="always")
+#: Inlined into the machine code of the caller, where more is known of its arrays: without, loops over several rows at
+#: once are not vectorised.
+forced_inline: Any = numba.njit(error_model="numpy", nogil=True, forceinline=True)

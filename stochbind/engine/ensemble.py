@@ -11,6 +11,7 @@ import itertools
 import logging
 import multiprocessing
 import os
+import pickle
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -25,9 +26,10 @@ from stochbind.checks import FloatArray
 from stochbind.engine import accounts
 from stochbind.engine.blocks import initial_state, n_cores
 from stochbind.engine.plan import Plan
+from stochbind.engine.programs import Coefficients
 from stochbind.engine.solvers import OWN_SOLVERS
 from stochbind.engine.store import Store
-from stochbind.errors import IncompleteError
+from stochbind.errors import IncompleteError, PlanError
 from stochbind.forces import Force
 
 Progress = Callable[[int, int], None]
@@ -78,7 +80,7 @@ def run(plan: Plan, path: str | Path, *, map: Map | None = None, progress: Progr
         total = store.n_blocks
         if progress is not None:
             progress(total - len(pending), total)
-        prepare(plan)
+        prepare(plan, store.coefficients)
         work = partial(run_block, str(store.path.resolve()), plan.forces)
         with contextlib.nullcontext(map) if map is not None else thread_map(n_cores()) as spread:
             for finished, _ in enumerate(spread(work, pending), total - len(pending) + 1):
@@ -88,12 +90,20 @@ def run(plan: Plan, path: str | Path, *, map: Map | None = None, progress: Progr
     return store
 
 
-def prepare(plan: Plan) -> None:
-    """Compile what a plan needs, so that workers find it on disk; and find a force that cannot be compiled."""
-    if plan.solver in OWN_SOLVERS and not any(force.vectorized for force in plan.equations.forces):
+def prepare(plan: Plan, coefficients: Coefficients) -> None:
+    """Compile what a run needs, so that workers find it on disk; and find a force that cannot be evaluated.
+
+    Parameters
+    ----------
+    plan : Plan
+        What will be run.
+    coefficients : dict of str to array
+        Those of its store.
+    """
+    if plan.solver in OWN_SOLVERS:
         from stochbind.engine import compilation
 
-        compilation.compile_for(plan.program())
+        compilation.compile_for(plan.solver_instance().load(coefficients, plan.equations.forces))
 
 
 @contextlib.contextmanager
@@ -192,6 +202,7 @@ def process_map(n_workers: int) -> Iterator[Map]:
     with futures.ProcessPoolExecutor(n_workers, mp_context=context, initializer=_end_with_parent) as pool:
 
         def spread(function: Callable[[int], int], items: Iterable[int], /) -> Iterator[int]:
+            _require_portable(function)
             queue = iter(items)
             open_tasks: set[futures.Future[int]] = set()
             try:
@@ -211,6 +222,17 @@ def process_map(n_workers: int) -> Iterator[Map]:
                     task.cancel()
 
         yield spread
+
+
+def _require_portable(function: Callable[[int], int]) -> None:
+    """Raise `PlanError` if a function cannot be handed to another process."""
+    try:
+        pickle.dumps(function)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise PlanError(
+            f"This run cannot be handed to other processes ({error}); define its forces by `def` at the top level of a "
+            "module, or spread the work over threads."
+        ) from None
 
 
 def _end_with_parent() -> None:
