@@ -119,7 +119,9 @@ def own_rows(functions: tuple[tuple[int, Callable[..., Any], bool, int], ...]) -
 
 
 def _jit(function: Callable[..., Any]) -> Any:
-    return function if hasattr(function, "py_func") else numba.njit(error_model="numpy")(function)
+    # Inlined into the loop over trajectories, which otherwise is not vectorised.
+    plain = getattr(function, "py_func", function)
+    return numba.njit(error_model="numpy", forceinline=True)(plain)
 
 
 def _chain(number: int, function: Any, pair: bool, n_parameters: int, rest: Any) -> Any:

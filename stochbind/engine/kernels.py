@@ -15,7 +15,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from stochbind.engine import noise
-from stochbind.engine.compiling import compiled, inline
+from stochbind.engine.compiling import compiled, forced_inline, inline
 
 _intrinsic: Any = intrinsic
 
@@ -141,18 +141,68 @@ def fill_normals(out: Any, seed: Any, stream: Any, first_trajectory: Any, step: 
 
 
 @compiled
+def aligned(rows: Any, n: Any) -> Any:
+    """Room for rows of n numbers, at a multiple of 64 bytes: vectors that cross lines of the cache cost twice."""
+    room = np.empty(rows * n + 8)
+    start = (-room.ctypes.data % 64) // 8
+    return room[start : start + rows * n].reshape((rows, n))
+
+
+@forced_inline
+def fill(row: Any, value: Any, n: Any) -> None:
+    """Set the first n elements of a row."""
+    for b in range(n):
+        row[b] = value
+
+
+@forced_inline
+def add_one(row: Any, x: Any, a: Any, n: Any) -> None:
+    """``row += a x``."""
+    for b in range(n):
+        row[b] += a * x[b]
+
+
+@forced_inline
+def add_to_two(
+    p: Any, q: Any, x: Any, y: Any, z: Any, w: Any,
+    a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any, n: Any,
+) -> None:  # fmt: skip
+    """``p += a x + b y + c z + d w`` and ``q += e x + f y + g z + h w``, from left to right.
+
+    Two rows of four terms at a time: what is loaded once serves twice, and few enough rows that the loop is vectorised.
+    """
+    for i in range(n):
+        first, second, third, fourth = x[i], y[i], z[i], w[i]
+        p[i] = p[i] + a * first + b * second + c * third + d * fourth
+        q[i] = q[i] + e * first + f * second + g * third + h * fourth
+
+
+@compiled
+def _add_products(out: Any, matrix: Any, x: Any) -> None:
+    """``out += matrix x``, every sum in the order of its terms."""
+    rows, columns = matrix.shape
+    n = x.shape[1]
+    m = matrix
+    for i in range(0, rows - rows % 2, 2):
+        p, q = out[i], out[i + 1]
+        for j in range(0, columns - columns % 4, 4):
+            add_to_two(
+                p, q, x[j], x[j + 1], x[j + 2], x[j + 3],
+                m[i, j], m[i, j + 1], m[i, j + 2], m[i, j + 3],
+                m[i + 1, j], m[i + 1, j + 1], m[i + 1, j + 2], m[i + 1, j + 3], n,
+            )  # fmt: skip
+        for j in range(columns - columns % 4, columns):
+            add_one(p, x[j], m[i, j], n)
+            add_one(q, x[j], m[i + 1, j], n)
+    if rows % 2:
+        for j in range(columns):
+            add_one(out[rows - 1], x[j], m[rows - 1, j], n)
+
+
+@compiled
 def linear_step(matrix: Any, shift: Any, root: Any, state: Any, normal: Any, out: Any) -> None:
     """One step ``out = E x + e + L z`` of a block of trajectories."""
-    dimension, n_trajectories = state.shape
-    for i in range(dimension):
-        row = out[i]
-        for b in range(n_trajectories):
-            row[b] = shift[i]
-        for j in range(dimension):
-            e, x = matrix[i, j], state[j]
-            for b in range(n_trajectories):
-                row[b] += e * x[b]
-        for j in range(normal.shape[0]):
-            c, z = root[i, j], normal[j]
-            for b in range(n_trajectories):
-                row[b] += c * z[b]
+    for i in range(out.shape[0]):
+        fill(out[i], shift[i], out.shape[1])
+    _add_products(out, matrix, state)
+    _add_products(out, root, normal)

@@ -33,36 +33,43 @@ LARGEST_STEP = 2**48 - 1
 LARGEST_TRAJECTORY = 2**40 - 1
 
 #: Version of the map from keys to numbers: part of every plan, so that old runs are never continued with other noise.
-SCHEME = "philox4x32-10/box-muller/1"
+SCHEME = "philox4x32-10/box-muller/2"
 
 PHILOX_MULTIPLIER = (0xD2511F53, 0xCD9E8D57)
 PHILOX_WEYL = (0x9E3779B9, 0xBB67AE85)
 
-#: log m = 2 s (1 + s^2/3 + s^4/5 + ...) with s = (m - 1)/(m + 1) below 0.1716: the series to s^20, last first.
-LOG_COEFFICIENT = tuple(1.0 / n for n in range(21, 0, -2))
+#: log m = 2 s (1 + s^2/3 + s^4/5 + ...) with s = (m - 1)/(m + 1) below 0.1716: this and the next two are polynomials in
+#: the square, last coefficient first, that interpolate at Chebyshev nodes; right to 2e-17.
+LOG_COEFFICIENT = (
+    0.07308224842521703,
+    0.07665860800278021,
+    0.09091444562630861,
+    0.1111110556739754,
+    0.14285714312987743,
+    0.19999999999949752,
+    0.3333333333333335,
+    1.0,
+)
 LOG_2 = 0.6931471805599453
 SQRT_HALF_MANTISSA = 0x6A09E667F3BCD  # of sqrt(2) in [1, 2): mantissas from here on are halved
 
-#: sin(y)/y and cos(y) up to y = pi/4 as Taylor series in y^2, last first; the terms left out are below 1e-17.
+#: sin(y)/y and cos(y) up to y = pi/4.
 SIN_COEFFICIENT = (
-    1.0 / 355687428096000.0,
-    -1.0 / 1307674368000.0,
-    1.0 / 6227020800.0,
-    -1.0 / 39916800.0,
-    1.0 / 362880.0,
-    -1.0 / 5040.0,
-    1.0 / 120.0,
-    -1.0 / 6.0,
+    1.5918129294866608e-10,
+    -2.5051131845003624e-08,
+    2.755731610255244e-06,
+    -0.00019841269836758574,
+    0.008333333333330948,
+    -0.16666666666666666,
     1.0,
 )
 COS_COEFFICIENT = (
-    1.0 / 20922789888000.0,
-    -1.0 / 87178291200.0,
-    1.0 / 479001600.0,
-    -1.0 / 3628800.0,
-    1.0 / 40320.0,
-    -1.0 / 720.0,
-    1.0 / 24.0,
+    -1.1367998654022494e-11,
+    2.0875886738047052e-09,
+    -2.7557315566341895e-07,
+    2.480158729369346e-05,
+    -0.0013888888888880775,
+    0.04166666666666664,
     -0.5,
     1.0,
 )

@@ -15,14 +15,14 @@ from numba.extending import register_jitable
 from stochbind import elementary
 from stochbind.engine import noise
 from stochbind.engine.compiling import compiled
-from stochbind.engine.kernels import cos_sin_quarters, fill_normals, linear_step
+from stochbind.engine.kernels import add_one, add_to_two, aligned, cos_sin_quarters, fill, fill_normals, linear_step
 from stochbind.engine.tables import EXACT, HEUN, STRANG
 from stochbind.fields import BUILT_IN
 from stochbind.fields.light import optical_binding_force, tweezer_force
 from stochbind.fields.traps import duffing_force, gaussian_trap_force, pendulum_force
 
 for _function in (elementary.cos_sin, *BUILT_IN):
-    register_jitable(_function)
+    register_jitable(forceinline=True)(_function)
 
 _BATH = np.uint64(noise.Stream.BATH)
 _TURN = 1.0 / 18446744073709551616.0
@@ -110,10 +110,13 @@ def _push(state: Any, force: Any, amount: Any, forces: Any) -> None:
 
 
 @compiled
-def _kick(state: Any, forces: Any, user: Any, force: Any, each: Any, place: Any, work: Any, lever: Any) -> None:
+def _kick(
+    state: Any, forces: Any, user: Any, force: Any, each: Any, place: Any, work: Any, lever: Any, known: Any
+) -> None:
     """Half a step of the forces alone, by the explicit midpoint rule; exact where they drive velocities.
 
-    Adds the work of each directed force, force times mean velocity times time, to the rows of `work`, if there are any.
+    Where they do, no position has changed since the kick before: if it was one, the forces are `known`. Adds the work
+    of each directed force, force times mean velocity times time, to the rows of `work`, if there are any.
     """
     if forces.same:
         middle = state.copy()
@@ -122,7 +125,8 @@ def _kick(state: Any, forces: Any, user: Any, force: Any, each: Any, place: Any,
         _evaluate(force, each, place, middle, forces, user)
         _push(state, force, 0.5, forces)
         return
-    _evaluate(force, each, place, state, forces, user)
+    if not known:
+        _evaluate(force, each, place, state, forces, user)
     if work.shape[0] > 0:
         for m in range(forces.kind.shape[0]):
             _add_work(work[m], each[m], state[forces.driven[forces.particle[m, 0]]], lever[forces.particle[m, 0]])
@@ -141,10 +145,11 @@ def _add_work(work: Any, force: Any, velocity: Any, lever: Any) -> None:
 
 
 @compiled
-def _add_forms(total: Any, form: Any, wave: Any, state: Any, normal: Any, room: Any) -> None:
+def _add_forms(total: Any, form: Any, wave: Any, both: Any, room: Any) -> None:
     """Add quadratic forms of (wave, state, normals) to the rows of `total`."""
-    w, d = wave.shape[0], state.shape[0]
+    w = wave.shape[0]
     size = form.shape[1]
+    n = room.shape[1]
     for f in range(form.shape[0]):
         row = total[f]
         constant = 0.0
@@ -153,20 +158,42 @@ def _add_forms(total: Any, form: Any, wave: Any, state: Any, normal: Any, room: 
                 constant += form[f, p, q] * wave[p] * wave[q]
         for b in range(row.shape[0]):
             row[b] += constant
-        for i in range(w, size):
-            linear = 0.0
-            for p in range(w):
-                linear += form[f, p, i] * wave[p]
-            for b in range(room.shape[0]):
-                room[b] = linear
-            for j in range(i, size):
-                weight = form[f, i, j]
-                z = state[j - w] if j < w + d else normal[j - w - d]
-                for b in range(room.shape[0]):
-                    room[b] += weight * z[b]
-            z = state[i - w] if i < w + d else normal[i - w - d]
-            for b in range(room.shape[0]):
-                row[b] += z[b] * room[b]
+        for i in range(w, size, 2):
+            # Two rows of the triangle at a time; the second begins with a zero.
+            pair = i + 1 < size
+            fill(room[0], _linear_weight(form, f, i, wave), n)
+            fill(room[1], _linear_weight(form, f, i + 1, wave) if pair else 0.0, n)
+            k = i + 1 if pair else i
+            j = i
+            while j + 4 <= size:
+                add_to_two(
+                    room[0], room[1], both[j - w], both[j + 1 - w],
+                    both[j + 2 - w], both[j + 3 - w],
+                    form[f, i, j], form[f, i, j + 1], form[f, i, j + 2], form[f, i, j + 3],
+                    form[f, k, j], form[f, k, j + 1], form[f, k, j + 2], form[f, k, j + 3], n,
+                )  # fmt: skip
+                j += 4
+            while j < size:
+                add_one(room[0], both[j - w], form[f, i, j], n)
+                add_one(room[1], both[j - w], form[f, k, j], n)
+                j += 1
+            _add_product(row, both[i - w], room[0])
+            if pair:
+                _add_product(row, both[i + 1 - w], room[1])
+
+
+@compiled
+def _linear_weight(form: Any, f: Any, i: Any, wave: Any) -> Any:
+    linear = 0.0
+    for p in range(wave.shape[0]):
+        linear += form[f, p, i] * wave[p]
+    return linear
+
+
+@compiled
+def _add_product(row: Any, x: Any, y: Any) -> None:
+    for b in range(row.shape[0]):
+        row[b] += x[b] * y[b]
 
 
 @compiled
@@ -191,39 +218,42 @@ def path(
     """
     block = state.shape[1]
     n_forms, n_work = account.form.shape[0], forces.kind.shape[0] if account.lever.shape[0] > 0 else 0
-    x, y, z = state, np.empty_like(state), np.empty_like(state)
-    normal = np.empty((linear.root.shape[2], block))
+    d, m = state.shape[0], linear.root.shape[2]
+    # States with the normals of their step below them.
+    x, y, z = aligned(d + m, block), aligned(d + m, block), aligned(d + m, block)
+    x[:d] = state
     shift, wave = np.empty(state.shape[0]), np.empty(1 + 2 * linear.turn.shape[0])
-    force, place = np.empty((forces.scale.shape[0], block)), np.empty((forces.scale.shape[0], block))
-    each, room = np.empty((n_work, block)), np.empty(block)
+    force, place = aligned(forces.scale.shape[0], block), aligned(forces.scale.shape[0], block)
+    each, room = aligned(n_work, block), aligned(2, block)
     form_rows, work_rows = total[:n_forms], total[n_forms:]
     step = first_step
     for index in range(saved.shape[0]):
         for _ in range(save_every):
             s = _set_of(linear, step)
             _shift(shift, wave, linear, s, step)
+            normal = x[d:]
             fill_normals(normal, seed, _BATH, first_trajectory, step)
             if scheme == STRANG:
-                _kick(x, forces, user, force, each, place, work_rows, account.lever)
+                _kick(x, forces, user, force, each, place, work_rows, account.lever, step > first_step)
             elif scheme != EXACT:
                 _evaluate(force, each, place, x, forces, user)
-            linear_step(linear.matrix[s], shift, linear.root[s], x, normal, y)
+            linear_step(linear.matrix[s], shift, linear.root[s], x[:d], normal, y[:d])
             if n_forms > 0:
-                _add_forms(form_rows, account.form, wave, x, normal, room)
+                _add_forms(form_rows, account.form, wave, x, room)
             if scheme == STRANG:
-                _kick(y, forces, user, force, each, place, work_rows, account.lever)
+                _kick(y, forces, user, force, each, place, work_rows, account.lever, False)
             elif scheme != EXACT:
                 _push(y, force, 1.0, forces)
             if scheme == HEUN:
                 _evaluate(force, each, place, y, forces, user)
-                linear_step(linear.corrector, linear.corrector_shift, linear.corrector_root, y, normal, z)
-                for i in range(x.shape[0]):
+                linear_step(linear.corrector, linear.corrector_shift, linear.corrector_root, y[:d], normal, z[:d])
+                for i in range(d):
                     for b in range(block):
                         z[i, b] += 0.5 * (x[i, b] + y[i, b])
                 _push(z, force, 0.5, forces)
                 y, z = z, y
             x, y = y, x
             step += 1
-        saved[index] = x
+        saved[index] = x[:d]
         saved_total[index] = total
     state[:] = saved[-1]
