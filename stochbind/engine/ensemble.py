@@ -7,6 +7,7 @@ truth about what is done is the ledger on disk, not the map; a worker gets a pat
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import multiprocessing
@@ -16,7 +17,6 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -81,7 +81,7 @@ def run(plan: Plan, path: str | Path, *, map: Map | None = None, progress: Progr
         if progress is not None:
             progress(total - len(pending), total)
         prepare(plan, store.coefficients)
-        work = partial(run_block, str(store.path.resolve()), plan.forces)
+        work = functools.partial(run_block, str(store.path.resolve()), plan.forces)
         with contextlib.nullcontext(map) if map is not None else thread_map(n_cores()) as spread:
             for finished, _ in enumerate(spread(work, pending), total - len(pending) + 1):
                 if progress is not None:
@@ -141,7 +141,8 @@ def run_block(path: str, forces: tuple[Force, ...], block: int) -> int:
     block : int
         Which.
     """
-    store = Store.open(path, check=False)
+    file = Path(path, "zarr.json")
+    store = _opened(path, file.stat().st_mtime_ns if file.exists() else 0)
     plan, coefficients = store.plan, store.coefficients
     program = plan.solver_instance().load(coefficients, (*plan.scenario.langevin().forces, *forces))
     rows, done = store.trajectories(block), store.done_of(block)
@@ -169,6 +170,13 @@ def run_block(path: str, forces: tuple[Force, ...], block: int) -> int:
         both = np.concatenate([state, total])
         store.write(block, segment, recorded(plan, coefficients["unit"], start, states, totals), both.T)
     return block
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(path: str, version: int) -> Store:
+    """A store, opened once for all blocks that a process makes; `version` tells it from others at the same path."""
+    del version
+    return Store.open(path, check=False)
 
 
 def recorded(

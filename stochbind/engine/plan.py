@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -276,7 +277,7 @@ class Plan:
                 del data[field.name]
         return data
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of everything that determines the numbers, 32 hexadecimal digits."""
         text = json.dumps(self.identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
