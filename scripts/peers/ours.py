@@ -11,15 +11,16 @@ from peers.serving import N_TRAJECTORIES, STEP, array, grid, pair, serve
 from stochbind.engine import kernels
 from stochbind.engine.accounts import ledger_tables
 from stochbind.engine.programs import Program
+from stochbind.engine.simulation import block_of
 from stochbind.engine.solvers import Exact, Strang
 from stochbind.scenario import Scenario
 
-BLOCK = 256
+BLOCK = block_of(4)
 SCENARIOS = Path(__file__).resolve().parent.parent.parent / "scenarios"
 
 
 def normals():
-    steps, out = 500, np.empty((16, BLOCK))  # several rows, so that the call itself counts little
+    steps, out = 500, kernels.aligned(np.int64(16), np.int64(BLOCK))  # several rows: the call itself counts little
 
     def run():
         for step in range(steps):
@@ -32,8 +33,9 @@ def blocks(program, n_trajectories=N_TRAJECTORIES, steps=4000):
     """A function that makes the final states of the block from some trajectory on."""
 
     def block(first):
-        size = min(BLOCK, n_trajectories - first)
-        state = np.zeros((program.coefficients["matrix"].shape[1], size))
+        d = program.coefficients["matrix"].shape[1]
+        size = min(block_of(d), n_trajectories - first)
+        state = np.zeros((d, size))
         program.run(
             state, np.zeros((program.n_totals, size)),
             seed=1, first_trajectory=first, first_step=0, save_every=steps, n_saves=1,
@@ -48,7 +50,8 @@ def path(program, n_trajectories=N_TRAJECTORIES, steps=4000):
     block = blocks(program, n_trajectories, steps)
 
     def run():
-        return np.concatenate([block(first) for first in range(0, n_trajectories, BLOCK)], axis=1)
+        d = program.coefficients["matrix"].shape[1]
+        return np.concatenate([block(first) for first in range(0, n_trajectories, block_of(d))], axis=1)
 
     return run, n_trajectories * steps
 
@@ -69,7 +72,7 @@ def nonlinear(n_particles, steps):
     if n_particles != 2:
         particles = [pair_of_them.particle[1].model_copy(update={"position": list(at)}) for at in grid(n_particles)]
         system = pair_of_them.model_copy(update={"particle": particles})
-    n_trajectories = BLOCK if n_particles > 2 else N_TRAJECTORIES
+    n_trajectories = block_of(2 * n_particles) if n_particles > 2 else N_TRAJECTORIES
     return path(Strang().program(system.langevin(), 2e-7, steps), n_trajectories, steps)
 
 
@@ -83,12 +86,12 @@ def spread():
 def threads(count, steps=20000):
     """All trajectories by some threads, the blocks spread over them."""
     pool = ThreadPoolExecutor(count, initializer=spread)
-    block = blocks(Exact().program(pair(), STEP), steps=steps)
+    block = blocks(Exact().program(pair(), STEP), 2 * N_TRAJECTORIES, steps)
 
     def run():
-        return np.concatenate(list(pool.map(block, range(0, N_TRAJECTORIES, BLOCK))), axis=1)
+        return np.concatenate(list(pool.map(block, range(0, 2 * N_TRAJECTORIES, BLOCK))), axis=1)
 
-    return run, N_TRAJECTORIES * steps
+    return run, 2 * N_TRAJECTORIES * steps
 
 
 def random_step(n_particles):
@@ -101,7 +104,7 @@ def random_step(n_particles):
 def growth(n_particles):
     matrix, root = random_step(n_particles)
     coefficients = {"matrix": matrix[None], "shift": np.zeros((1, len(matrix))), "root": root[None]}
-    n_trajectories = 64 if n_particles > 200 else BLOCK
+    n_trajectories = 64 if n_particles > 200 else block_of(2 * n_particles)
     steps = max(1, int(2e8 / (2 * matrix.size + 30 * len(matrix)) / n_trajectories))
     return path(Program(Exact.scheme, coefficients), n_trajectories, steps)
 

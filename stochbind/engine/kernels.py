@@ -23,6 +23,8 @@ _M0, _M1 = (np.uint64(value) for value in noise.PHILOX_MULTIPLIER)
 _W0, _W1 = (np.uint64(value) for value in noise.PHILOX_WEYL)
 _LOW, _32, _5, _6 = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(5), np.uint64(6)
 _26, _16, _8 = np.uint64(67108864), np.uint64(16), np.uint64(8)
+_62, _63, _TOP = np.uint64(62), np.uint64(63), np.uint64(1 << 63)
+_MAGNITUDE = np.int64((1 << 63) - 1)
 _UNIFORM = 1.0 / 9007199254740992.0
 _LOG, _SIN, _COS = noise.LOG_COEFFICIENT, noise.SIN_COEFFICIENT, noise.COS_COEFFICIENT
 _LOG_2, _HALF_PI = noise.LOG_2, noise.HALF_PI
@@ -65,18 +67,22 @@ def _log(x: Any) -> Any:
 
 
 @inline
-def cos_sin_quarters(quarters: Any) -> Any:
-    """Cosine and sine of so many quarters of a turn."""
-    quadrant = np.floor(quarters + 0.5)
-    y = (quarters - quadrant) * _HALF_PI
+def _cos_sin_eighth(y: Any) -> Any:
     square = y * y
     sine = _SIN[0]
     for coefficient in _SIN[1:]:
         sine = sine * square + coefficient
-    sine = sine * y
     cosine = _COS[0]
     for coefficient in _COS[1:]:
         cosine = cosine * square + coefficient
+    return cosine, sine * y
+
+
+@inline
+def cos_sin_quarters(quarters: Any) -> Any:
+    """Cosine and sine of so many quarters of a turn."""
+    quadrant = np.floor(quarters + 0.5)
+    cosine, sine = _cos_sin_eighth((quarters - quadrant) * _HALF_PI)
     index = np.int64(quadrant) & np.int64(3)
     odd = (index & np.int64(1)) == 1
     cos_sign = -1.0 if (index == 1) | (index == 2) else 1.0
@@ -86,7 +92,7 @@ def cos_sin_quarters(quarters: Any) -> Any:
 
 @compiled
 def _uniform_pair(first: Any, second: Any, key: Any, pair: Any, trajectory: Any, step: Any, high: Any) -> None:
-    """One Philox block for each trajectory: a uniform in (0, 1], and one in [0, 4)."""
+    """One Philox block for each trajectory: two uniforms in (0, 1], with a random bit in the sign of each."""
     for b in range(first.shape[0]):
         index = trajectory + np.uint64(b)
         c0 = step
@@ -104,24 +110,30 @@ def _uniform_pair(first: Any, second: Any, key: Any, pair: Any, trajectory: Any,
             )
             k0 = (k0 + _W0) & _LOW
             k1 = (k1 + _W1) & _LOW
-        first[b] = (np.float64(np.int64((c0 >> _5) * _26 + (c1 >> _6))) + 1.0) * _UNIFORM
-        second[b] = np.float64(np.int64((c2 >> _5) * _26 + (c3 >> _6))) * _UNIFORM * 4.0
+        u = (np.float64(np.int64((c0 >> _5) * _26 + (c1 >> _6))) + 1.0) * _UNIFORM
+        v = (np.float64(np.int64((c2 >> _5) * _26 + (c3 >> _6))) + 1.0) * _UNIFORM
+        first[b] = _float(_bits(u) | np.int64((c3 << _62) & _TOP))
+        second[b] = _float(_bits(v) | np.int64(c3 << _63))
 
 
 @compiled
 def _radius(row: Any) -> None:
+    """From a uniform with a sign to a radius with that sign."""
     for b in range(row.shape[0]):
-        row[b] = np.sqrt(-2.0 * _log(row[b]))
+        bits = _bits(row[b])
+        radius = np.sqrt(-2.0 * _log(_float(bits & _MAGNITUDE)))
+        row[b] = _float(_bits(radius) | (bits & ~_MAGNITUDE))
 
 
 @compiled
 def _polar(first: Any, second: Any) -> None:
-    """From radius and angle, in quarters of a turn, to the two normals."""
+    """From radius and uniform, with their signs, to the two normals."""
     for b in range(first.shape[0]):
-        cosine, sine = cos_sin_quarters(second[b])
-        radius = first[b]
-        second[b] = radius * sine
-        first[b] = radius * cosine
+        v = second[b]
+        cosine, sine = _cos_sin_eighth((np.abs(v) - 0.5) * _HALF_PI)
+        radius, swapped = first[b], v < 0.0
+        first[b] = radius * (sine if swapped else cosine)
+        second[b] = radius * (cosine if swapped else sine)
 
 
 @compiled
@@ -177,32 +189,62 @@ def add_to_two(
         q[i] = q[i] + e * first + f * second + g * third + h * fourth
 
 
+@forced_inline
+def _add_eight_to_two(
+    p: Any, q: Any, first: Any, start: Any, next_start: Any, m: Any, i: Any, j: Any, x: Any, n: Any
+) -> None:
+    """Eight terms of rows i and i + 1 of ``m x``; the first of all begin with their starts instead of the rows."""
+    a0, a1, a2, a3, a4, a5, a6, a7 = (
+        m[i, j], m[i, j + 1], m[i, j + 2], m[i, j + 3], m[i, j + 4], m[i, j + 5], m[i, j + 6], m[i, j + 7],
+    )  # fmt: skip
+    k = i + 1
+    b0, b1, b2, b3, b4, b5, b6, b7 = (
+        m[k, j], m[k, j + 1], m[k, j + 2], m[k, j + 3], m[k, j + 4], m[k, j + 5], m[k, j + 6], m[k, j + 7],
+    )  # fmt: skip
+    x0, x1, x2, x3, x4, x5, x6, x7 = x[j], x[j + 1], x[j + 2], x[j + 3], x[j + 4], x[j + 5], x[j + 6], x[j + 7]
+    if first:
+        for b in range(n):
+            p[b] = (
+                start + a0 * x0[b] + a1 * x1[b] + a2 * x2[b] + a3 * x3[b] + a4 * x4[b] + a5 * x5[b] + a6 * x6[b]
+                + a7 * x7[b]
+            )  # fmt: skip
+            q[b] = (
+                next_start + b0 * x0[b] + b1 * x1[b] + b2 * x2[b] + b3 * x3[b] + b4 * x4[b] + b5 * x5[b] + b6 * x6[b]
+                + b7 * x7[b]
+            )  # fmt: skip
+    else:
+        for b in range(n):
+            p[b] = (
+                p[b] + a0 * x0[b] + a1 * x1[b] + a2 * x2[b] + a3 * x3[b] + a4 * x4[b] + a5 * x5[b] + a6 * x6[b]
+                + a7 * x7[b]
+            )  # fmt: skip
+            q[b] = (
+                q[b] + b0 * x0[b] + b1 * x1[b] + b2 * x2[b] + b3 * x3[b] + b4 * x4[b] + b5 * x5[b] + b6 * x6[b]
+                + b7 * x7[b]
+            )  # fmt: skip
+
+
 @compiled
-def _add_products(out: Any, matrix: Any, x: Any) -> None:
-    """``out += matrix x``, every sum in the order of its terms."""
-    rows, columns = matrix.shape
+def product(m: Any, shift: Any, x: Any, out: Any) -> None:
+    """``out = shift + m x``, sums from left to right: a linear step of ``m = (E, L)`` and ``x = (state, normals)``.
+
+    Two rows of eight terms at a time: what is loaded once serves twice, and few enough rows for vectors.
+    """
+    rows, columns = m.shape
     n = x.shape[1]
-    m = matrix
+    eights = columns - columns % 8
     for i in range(0, rows - rows % 2, 2):
         p, q = out[i], out[i + 1]
-        for j in range(0, columns - columns % 4, 4):
-            add_to_two(
-                p, q, x[j], x[j + 1], x[j + 2], x[j + 3],
-                m[i, j], m[i, j + 1], m[i, j + 2], m[i, j + 3],
-                m[i + 1, j], m[i + 1, j + 1], m[i + 1, j + 2], m[i + 1, j + 3], n,
-            )  # fmt: skip
-        for j in range(columns - columns % 4, columns):
+        if eights == 0:
+            fill(p, shift[i], n)
+            fill(q, shift[i + 1], n)
+        for j in range(0, eights, 8):
+            _add_eight_to_two(p, q, j == 0, shift[i], shift[i + 1], m, i, j, x, n)
+        for j in range(eights, columns):
             add_one(p, x[j], m[i, j], n)
             add_one(q, x[j], m[i + 1, j], n)
     if rows % 2:
+        i = rows - 1
+        fill(out[i], shift[i], n)
         for j in range(columns):
-            add_one(out[rows - 1], x[j], m[rows - 1, j], n)
-
-
-@compiled
-def linear_step(matrix: Any, shift: Any, root: Any, state: Any, normal: Any, out: Any) -> None:
-    """One step ``out = E x + e + L z`` of a block of trajectories."""
-    for i in range(out.shape[0]):
-        fill(out[i], shift[i], out.shape[1])
-    _add_products(out, matrix, state)
-    _add_products(out, root, normal)
+            add_one(out[i], x[j], m[i, j], n)

@@ -1,7 +1,8 @@
 r"""Counter-based normals: noise as a function of (seed, stream, trajectory, step, component), and of nothing else.
 
-One Philox4x32-10 block gives four 32-bit words, these two uniforms of 53 bits, and these, by Box and Muller, two
-normals: components 2b and 2b + 1. The key of the cipher is the seed; its counter holds the rest:
+One Philox4x32-10 block gives four 32-bit words, these two uniforms of 53 bits and two more bits, and these, by Box and
+Muller, two normals: components 2b and 2b + 1. A uniform and the two bits make the angle: one within a quarter turn,
+and which quarter. The key of the cipher is the seed; its counter holds the rest:
 
 ===== ======================================================
 word  content
@@ -152,20 +153,24 @@ def cos_sin_turn(turn: FloatArray) -> tuple[FloatArray, FloatArray]:
 def cos_sin_quarters(quarters: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Cosine and sine of so many quarters of a turn, 0 to 4."""
     quadrant = np.floor(quarters + 0.5)
-    y = (quarters - quadrant) * HALF_PI
-    square = y * y
-    sine = np.full_like(y, SIN_COEFFICIENT[0])
-    for coefficient in SIN_COEFFICIENT[1:]:
-        sine = sine * square + coefficient
-    sine = sine * y
-    cosine = np.full_like(y, COS_COEFFICIENT[0])
-    for coefficient in COS_COEFFICIENT[1:]:
-        cosine = cosine * square + coefficient
+    cosine, sine = _cos_sin_eighth((quarters - quadrant) * HALF_PI)
     index = quadrant.astype(np.int64) & np.int64(3)
     odd = (index & np.int64(1)) == 1
     cos_sign = np.where((index == 1) | (index == 2), -1.0, 1.0)
     sin_sign = np.where(index >= 2, -1.0, 1.0)
     return cos_sign * np.where(odd, sine, cosine), sin_sign * np.where(odd, cosine, sine)
+
+
+def _cos_sin_eighth(y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Cosine and sine up to an eighth of a turn either way."""
+    square = y * y
+    sine = np.full_like(y, SIN_COEFFICIENT[0])
+    for coefficient in SIN_COEFFICIENT[1:]:
+        sine = sine * square + coefficient
+    cosine = np.full_like(y, COS_COEFFICIENT[0])
+    for coefficient in COS_COEFFICIENT[1:]:
+        cosine = cosine * square + coefficient
+    return cosine, sine * y
 
 
 def normals(seed: int, stream: int, trajectory: npt.ArrayLike, step: npt.ArrayLike, n_components: int) -> FloatArray:
@@ -192,20 +197,20 @@ def normals(seed: int, stream: int, trajectory: npt.ArrayLike, step: npt.ArrayLi
     key = (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF)
     for pair in range((n_components + 1) // 2):
         w0, w1, w2, w3 = philox4x32(counter_words(stream, trajectory, step, np.uint64(pair)), key)
-        radius, angle = uniforms(w0, w1, w2, w3)
-        cosine, sine = cos_sin_turn(angle)
-        length = np.sqrt(-2.0 * log(radius))
-        result[2 * pair] = length * cosine
+        first, second = uniforms(w0, w1, w2, w3)
+        cosine, sine = _cos_sin_eighth((second - 0.5) * HALF_PI)
+        swapped = (w3 & np.uint64(1)) == 1
+        length = np.where((w3 & np.uint64(2)) == 2, -1.0, 1.0) * np.sqrt(-2.0 * log(first))
+        result[2 * pair] = length * np.where(swapped, sine, cosine)
         if 2 * pair + 1 < n_components:
-            result[2 * pair + 1] = length * sine
+            result[2 * pair + 1] = length * np.where(swapped, cosine, sine)
     return result
 
 
 def uniforms(w0: Any, w1: Any, w2: Any, w3: Any) -> tuple[FloatArray, FloatArray]:
-    """A uniform in (0, 1], never zero, and one in [0, 1), from four words: 53 bits each."""
+    """Two uniforms in (0, 1], never zero, of 53 bits each; the two lowest bits of the last word are not in them."""
     first = (w0 >> np.uint64(5)) * np.uint64(67108864) + (w1 >> np.uint64(6))
     second = (w2 >> np.uint64(5)) * np.uint64(67108864) + (w3 >> np.uint64(6))
     scale = 1.0 / 9007199254740992.0
     # uint64 to float64 is exact below 2^53; through int64, which has a vector instruction.
-    radius = (first.astype(np.int64).astype(np.float64) + 1.0) * scale
-    return radius, second.astype(np.int64).astype(np.float64) * scale
+    return tuple((word.astype(np.int64).astype(np.float64) + 1.0) * scale for word in (first, second))  # type: ignore[return-value]

@@ -15,7 +15,7 @@ from numba.extending import register_jitable
 from stochbind import elementary
 from stochbind.engine import noise
 from stochbind.engine.compiling import compiled
-from stochbind.engine.kernels import add_one, add_to_two, aligned, cos_sin_quarters, fill, fill_normals, linear_step
+from stochbind.engine.kernels import add_one, add_to_two, aligned, cos_sin_quarters, fill, fill_normals, product
 from stochbind.engine.tables import EXACT, HEUN, STRANG
 from stochbind.fields import BUILT_IN
 from stochbind.fields.light import optical_binding_force, tweezer_force
@@ -226,10 +226,16 @@ def path(
     force, place = aligned(forces.scale.shape[0], block), aligned(forces.scale.shape[0], block)
     each, room = aligned(n_work, block), aligned(2, block)
     form_rows, work_rows = total[:n_forms], total[n_forms:]
-    step = first_step
+    matrix, corrector = np.empty((d, d + m)), np.empty((d, d + m))
+    if scheme == HEUN:
+        corrector[:, :d], corrector[:, d:] = linear.corrector, linear.corrector_root
+    step, last = first_step, -1
     for index in range(saved.shape[0]):
         for _ in range(save_every):
             s = _set_of(linear, step)
+            if s != last:
+                matrix[:, :d], matrix[:, d:] = linear.matrix[s], linear.root[s]
+                last = s
             _shift(shift, wave, linear, s, step)
             normal = x[d:]
             fill_normals(normal, seed, _BATH, first_trajectory, step)
@@ -237,7 +243,7 @@ def path(
                 _kick(x, forces, user, force, each, place, work_rows, account.lever, step > first_step)
             elif scheme != EXACT:
                 _evaluate(force, each, place, x, forces, user)
-            linear_step(linear.matrix[s], shift, linear.root[s], x[:d], normal, y[:d])
+            product(matrix, shift, x, y[:d])
             if n_forms > 0:
                 _add_forms(form_rows, account.form, wave, x, room)
             if scheme == STRANG:
@@ -246,7 +252,8 @@ def path(
                 _push(y, force, 1.0, forces)
             if scheme == HEUN:
                 _evaluate(force, each, place, y, forces, user)
-                linear_step(linear.corrector, linear.corrector_shift, linear.corrector_root, y[:d], normal, z[:d])
+                y[d:] = normal
+                product(corrector, linear.corrector_shift, y, z[:d])
                 for i in range(d):
                     for b in range(block):
                         z[i, b] += 0.5 * (x[i, b] + y[i, b])

@@ -21,10 +21,13 @@ from stochbind.oscillators import Oscillators
 from stochbind.propagation import covariance_root
 from stochbind.protocols import Protocol
 
-#: Trajectories that are advanced together.
-BLOCK = 256
 #: Largest result [byte].
 LARGEST_RESULT = 16 * 2**30
+
+
+def block_of(dimension: int) -> int:
+    """Trajectories that are advanced together: so many that what happens once a step counts little, in the cache."""
+    return 1024 if dimension <= 8 else 256
 
 
 def simulate(
@@ -138,7 +141,7 @@ def simulate(
         }
 
     def one(first: int) -> None:
-        rows = range(first, min(first + BLOCK, n_trajectories))
+        rows = range(first, min(first + block, n_trajectories))
         state = initial_state(count["seed"], mean, root, rows)
         begin = state.copy()
         saved, totals = program.run(
@@ -158,7 +161,7 @@ def simulate(
             for name, value in account._asdict().items():
                 arrays[name][rows.start : rows.stop] = np.moveaxis(value, -1, 0)
 
-    blocks = range(0, n_trajectories, BLOCK)
+    blocks = range(0, n_trajectories, block)
     threads = min(threads or n_cores(), len(blocks))
     if threads > 1:
         with futures.ThreadPoolExecutor(threads) as pool:
