@@ -224,6 +224,10 @@ def _add_eight_to_two(
             )  # fmt: skip
 
 
+#: Columns of a product that are taken together: their rows of x stay in the cache while all rows of out pass.
+_CHUNK = 64
+
+
 @compiled
 def product(m: Any, shift: Any, x: Any, out: Any) -> None:
     """``out = shift + m x``, sums from left to right: a linear step of ``m = (E, L)`` and ``x = (state, normals)``.
@@ -232,19 +236,14 @@ def product(m: Any, shift: Any, x: Any, out: Any) -> None:
     """
     rows, columns = m.shape
     n = x.shape[1]
-    eights = columns - columns % 8
-    for i in range(0, rows - rows % 2, 2):
-        p, q = out[i], out[i + 1]
-        if eights == 0:
-            fill(p, shift[i], n)
-            fill(q, shift[i + 1], n)
-        for j in range(0, eights, 8):
-            _add_eight_to_two(p, q, j == 0, shift[i], shift[i + 1], m, i, j, x, n)
-        for j in range(eights, columns):
-            add_one(p, x[j], m[i, j], n)
-            add_one(q, x[j], m[i + 1, j], n)
-    if rows % 2:
-        i = rows - 1
-        fill(out[i], shift[i], n)
-        for j in range(columns):
-            add_one(out[i], x[j], m[i, j], n)
+    eights, pairs = columns - columns % 8, rows - rows % 2
+    for chunk in range(0, eights, _CHUNK):
+        for i in range(0, pairs, 2):
+            for j in range(chunk, min(chunk + _CHUNK, eights), 8):
+                _add_eight_to_two(out[i], out[i + 1], j == 0, shift[i], shift[i + 1], m, i, j, x, n)
+    for i in range(rows):
+        row = out[i]
+        if eights == 0 or i == pairs:
+            fill(row, shift[i], n)
+        for j in range(0 if i == pairs else eights, columns):
+            add_one(row, x[j], m[i, j], n)

@@ -131,6 +131,9 @@ def simulate(
         program = SOLVERS[solver].program(system, step, n_steps, allowed_bias=allowed_bias)
         if ledger is not None:
             program.coefficients.update(accounts.ledger_tables(ledger, system, step))
+    threads = threads or n_cores()
+    # With few trajectories, smaller blocks keep all threads at work.
+    block = min(block_of(equations.dimension), max(128, -(-n_trajectories // threads)))
     states = np.empty((n_trajectories, n_saves, equations.dimension))
     arrays: dict[str, FloatArray] = {}
     if ledger is not None:
@@ -162,7 +165,7 @@ def simulate(
                 arrays[name][rows.start : rows.stop] = np.moveaxis(value, -1, 0)
 
     blocks = range(0, n_trajectories, block)
-    threads = min(threads or n_cores(), len(blocks))
+    threads = min(threads, len(blocks))
     if threads > 1:
         with futures.ThreadPoolExecutor(threads) as pool:
             list(pool.map(one, blocks))
