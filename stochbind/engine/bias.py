@@ -246,4 +246,4 @@ def _shorter(solver: Solver, equations: Langevin, step: float, limit: float) -> 
 
 
 def _percent(value: float, sign: str = "") -> str:
-    return f"{value:{sign}.2g}" if abs(value) > 10 else f"{100 * value:{sign}.3g} %"
+    return f"{value:{sign}.3g} times" if abs(value) > 10 else f"{100 * value:{sign}.3g} %"

@@ -213,4 +213,4 @@ def uniforms(w0: Any, w1: Any, w2: Any, w3: Any) -> tuple[FloatArray, FloatArray
     second = (w2 >> np.uint64(5)) * np.uint64(67108864) + (w3 >> np.uint64(6))
     scale = 1.0 / 9007199254740992.0
     # uint64 to float64 is exact below 2^53; through int64, which has a vector instruction.
-    return tuple((word.astype(np.int64).astype(np.float64) + 1.0) * scale for word in (first, second))  # type: ignore[return-value]
+    return tuple((word.astype(np.int64).astype(np.float64) + 1.0) * scale for word in (first, second))
