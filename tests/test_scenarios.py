@@ -39,6 +39,34 @@ def test_shipped_linear_scenario_agrees_with_the_theory(path, tmp_path):
     assert found.agrees, found.worst
 
 
+def test_shipped_nonlinear_scenarios_run_and_say_that_nothing_is_exact(tmp_path):
+    scenario = sb.Scenario.from_toml(ROOT / "scenarios" / "nonlinear_pair.toml")
+    small = sb.Plan.from_scenario(scenario, n_trajectories=64, n_steps=4000)
+    assert small.solver == "strang"
+    sb.run(small, tmp_path / "run.zarr")
+    found = sb.validate(sb.open(tmp_path / "run.zarr"))
+    assert found.judged == ()
+    assert any("not linear" in note for note in found.notes)
+    assert found.value("kinetic temperature", "0").value > found.value("kinetic temperature", "1").value > 200.0
+
+
+def test_shipped_duffing_particle_has_the_law_of_boltzmann(tmp_path):
+    scenario = sb.Scenario.from_toml(ROOT / "scenarios" / "duffing_particle.toml")
+    array = scenario.oscillators()
+    u, beta = array.stiffness[0], scenario.particle[0].cubic_stiffness
+    width = np.sqrt(array.thermal_energy[0] / u)
+    x = np.linspace(-10, 10, 20001)
+    weight = np.exp(-0.5 * x**2 - 0.25 * beta * width**4 / array.thermal_energy[0] * x**4)
+    exact = width**2 * (x**2 * weight).sum() / weight.sum()
+    sb.run(sb.Plan.from_scenario(scenario), tmp_path / "run.zarr")
+    record = sb.open(tmp_path / "run.zarr")
+    late = record.position[:, record.sizes["time"] // 2 :, 0, 0].to_numpy()
+    means = (late**2).mean(axis=1)
+    error = means.std() / np.sqrt(len(means))
+    assert abs(means.mean() - exact) < 5 * error
+    assert abs(means.mean() - width**2) > 10 * error  # the twin: without the cubic spring
+
+
 def test_directions_of_the_shipped_pairs(unidirectional, cold_to_hot):
     coupling = unidirectional.oscillators().coupling
     assert abs(coupling[1, 0]) < 1e-12 * coupling[0, 1]
