@@ -255,7 +255,7 @@ class Langevin:
         drift = self.drift_matrix.astype(kind)
         noise = self.noise_covariance.astype(kind)
         covariance = np.zeros_like(noise)
-        for _ in range(4):
+        for _ in range(4 if kind is np.longdouble else 2):
             half = drift @ covariance
             residual = (half + half.T + noise).astype(np.float64)
             with warnings.catch_warnings():  # of bad conditioning: whether it matters is told below

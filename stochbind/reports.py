@@ -25,8 +25,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     )
     yield f"The array is {scenario.langevin().stability.sentence}."
     words = f'Solver "{plan.solver}"'
-    largest = plan.bias()
-    words += ", exact" if plan.solver == "exact" else f"; its step changes steady variances by up to {largest:.1%}"
+    words += ", exact" if plan.solver == "exact" else f"; its step changes steady variances by up to {plan.bias():.2g}"
     yield f"{words}{'; with a ledger of work and heat' if plan.ledger else ''}."
     for note in (*scenario.notes(), plan.relaxation_note()):
         if note:

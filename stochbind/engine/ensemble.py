@@ -29,6 +29,7 @@ from stochbind.engine.plan import Plan
 from stochbind.engine.programs import Coefficients
 from stochbind.engine.solvers import OWN_SOLVERS
 from stochbind.engine.store import Store
+from stochbind.engine.stored_forces import require_known
 from stochbind.errors import IncompleteError, PlanError
 from stochbind.forces import Force
 
@@ -100,6 +101,7 @@ def prepare(plan: Plan, coefficients: Coefficients) -> None:
     coefficients : dict of str to array
         Those of its store.
     """
+    require_known(plan.forces)
     if plan.solver in OWN_SOLVERS:
         from stochbind.engine import compilation
 

@@ -330,4 +330,4 @@ def _difference(mine: Any, theirs: Any, path: str) -> list[str]:
             for index, pair in enumerate(zip(mine, theirs, strict=True))
             for line in _difference(*pair, f"{path}[{index}]")
         ]
-    return [] if mine == theirs else [f"{path}: {mine!r} -> {theirs!r}"]
+    return [] if mine == theirs else [f"{path}: {checks.short(mine)} -> {checks.short(theirs)}"]

@@ -184,6 +184,12 @@ class Store:
             return cls.create(path, plan)
         store = cls.open(path)
         if store.plan.fingerprint != plan.fingerprint:
+            if store.plan.forces and not plan.forces:
+                names = ", ".join(f"`{force.function.__name__}`" for force in store.plan.forces)
+                raise StoreMismatchError(
+                    f"{path}: holds a run with forces of its own ({names}), which a store knows by name only; continue "
+                    "it from Python, with the plan that it was started with, or choose another path."
+                )
             difference = "; ".join(store.plan.difference(plan)[:8])
             raise StoreMismatchError(
                 f"{path}: holds another run ({difference}); choose another path, or ask for the run it holds."

@@ -6,7 +6,7 @@ import dis
 import hashlib
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,13 @@ class Remembered:
             f"This run has a force of its own, `{self.__name__}`, which a store does not hold; continue it from "
             "Python, with the plan that it was started with."
         )
+
+
+def require_known(forces: Iterable[Force]) -> None:
+    """Raise `PlanError` if the function of a force is not here, but only its name."""
+    for force in forces:
+        if isinstance(force.function, Remembered):
+            force.function()
 
 
 def described(force: Force) -> dict[str, Any]:
