@@ -78,8 +78,8 @@ def with_drift(equations: Langevin, drift: FloatArray) -> Langevin:
     return replace(equations, drift_matrix=drift, forces=(), constant_drift=np.zeros(len(drift)))
 
 
-def force_slope(equations: Langevin) -> FloatArray:
-    """Gradient of the forces at the mechanical equilibrium, as a scaled drift matrix, (d, d).
+def force_slope(equations: Langevin, displacement: FloatArray | float = 0.0) -> FloatArray:
+    """Gradient of the forces, as a scaled drift matrix, (d, d): at the mechanical equilibrium, or displaced from there.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def force_slope(equations: Langevin) -> FloatArray:
     equations = replace(equations, forces=tuple(quick))
     where = equations.select("position")
     with fault_of_force(equations.forces), np.errstate(all="ignore"):
-        state = _equilibrium(equations)[:, None]
+        state = (_equilibrium(equations) + displacement)[:, None]
         change = 1e-5 * np.eye(d)[:, where]
         difference = equations.drift(state + change) - equations.drift(state - change)
     linear = equations.drift_matrix
@@ -127,6 +127,9 @@ def _equilibrium(equations: Langevin) -> FloatArray:
 def judge(solver: Solver, equations: Langevin, step: float) -> Verdict:
     """What a step of length `step` [s] does to the steady state of equations, linear around their equilibrium.
 
+    With forces beyond the linear ones, also as if they were linear around typical displacements, one standard deviation
+    to either side: a field may have no slope at the equilibrium, where nothing of it would be seen. The worst counts.
+
     Parameters
     ----------
     solver : Solver
@@ -144,10 +147,22 @@ def judge(solver: Solver, equations: Langevin, step: float) -> Verdict:
     slope = force_slope(equations)
     one = solver.linear_step(equations.drift_matrix, slope, equations, step)
     whole = with_drift(equations, equations.drift_matrix + slope) if equations.forces else equations
-    if whole.steady is not None:
-        return Verdict(variance_error(one, whole.stationary_covariance()), 0.0)
-    grows = float(np.abs(np.linalg.eigvals(one.matrix)).max())
-    return Verdict(None, grows * math.exp(-whole.stability.growth_rate * step) - 1.0)
+    if whole.steady is None:
+        grows = float(np.abs(np.linalg.eigvals(one.matrix)).max())
+        return Verdict(None, grows * math.exp(-whole.stability.growth_rate * step) - 1.0)
+    worst = variance_error(one, whole.stationary_covariance())
+    if equations.forces:
+        deviation = np.zeros(equations.dimension)
+        where = equations.select("position")
+        deviation[where] = np.sqrt(np.diagonal(whole.stationary_covariance()))[where]
+        for displacement in (deviation, -deviation):
+            slope = force_slope(equations, displacement)
+            whole = with_drift(equations, equations.drift_matrix + slope)
+            if whole.steady is not None:
+                one = solver.linear_step(equations.drift_matrix, slope, equations, step)
+                error = variance_error(one, whole.stationary_covariance())
+                worst = np.where(np.abs(error) > np.abs(worst), error, worst)
+    return Verdict(worst, 0.0)
 
 
 def variance_error(one: Step, exact: FloatArray) -> FloatArray:
@@ -203,7 +218,7 @@ def require_small(solver: Solver, equations: Langevin, step: float, n_steps: int
             raise PlanError(
                 f"`step` is {step:.6g}{unit}, too long for the solver {solver.name!r}: over {n_steps} steps its own "
                 f"error makes amplitudes grow by {_percent(math.expm1(min(gained, 700.0)))} beyond the equations' "
-                f"growth (limit {limit:.3g}); {_remedy(solver, equations)}, or shorten the step."
+                f"growth (limit {limit:.3g}); {_remedy(solver, equations, 'a shorter step')}."
             )
         return
     if np.abs(verdict.variance).max() <= limit:
@@ -227,7 +242,7 @@ def require_small(solver: Solver, equations: Langevin, step: float, n_steps: int
     shorter = _shorter(solver, equations, step, limit)
     raise PlanError(
         f"`step` is {step:.6g}{unit}, too long: the solver {solver.name!r} {what} (limit {limit:.3g}); "
-        f"{_remedy(solver, equations)}, or a step of {shorter:.2g}{unit}, or allow it with `allowed_bias`."
+        f"{_remedy(solver, equations, f'a step of {shorter:.2g}{unit}')}, or allow it with `allowed_bias`."
     )
 
 
@@ -239,10 +254,10 @@ def _rounding_is_small(equations: Langevin, step: float) -> bool:
     return decay * LARGEST_ROUNDING_BIAS > 10 * equations.dimension * float(np.finfo(float).eps)
 
 
-def _remedy(solver: Solver, equations: Langevin) -> str:
-    if equations.forces:
-        return 'use solver = "strang"' if solver.name != "strang" else "the forces change too much in a step"
-    return 'use solver = "exact"'
+def _remedy(solver: Solver, equations: Langevin, shorter: str) -> str:
+    if solver.name in ("exact", "strang"):
+        return f"use {shorter}"
+    return f'use solver = "{"strang" if equations.forces else "exact"}", or {shorter}'
 
 
 def _shorter(solver: Solver, equations: Langevin, step: float, limit: float) -> float:
