@@ -21,9 +21,11 @@ from stochbind import amplitudes, checks
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import PlanError, ScenarioError, UnstableError
 from stochbind.forces import Force
-from stochbind.propagation import EXTENDED_PRECISION_UP_TO, Propagator, covariance_root, propagate
+from stochbind.propagation import EXTENDED_PRECISION_UP_TO, Propagator, accumulated, covariance_root, propagate
 from stochbind.stability import Coordinate, Stability, stability
 
+#: Beyond so many coordinates, steady states are found by doubling: SciPy's way by Schur's form takes minutes there.
+LARGEST_SCHUR = 400
 #: Largest relative error of a stationary covariance that is returned.
 LARGEST_COVARIANCE_ERROR = 1e-6
 
@@ -258,9 +260,12 @@ class Langevin:
         for _ in range(4 if kind is np.longdouble else 2):
             half = drift @ covariance
             residual = (half + half.T + noise).astype(np.float64)
-            with warnings.catch_warnings():  # of bad conditioning: whether it matters is told below
-                warnings.simplefilter("ignore")
-                step = linalg.solve_continuous_lyapunov(self.drift_matrix, -residual)
+            if self.dimension > LARGEST_SCHUR:
+                step = accumulated(self.drift_matrix, residual)
+            else:
+                with warnings.catch_warnings():  # of bad conditioning: whether it matters is told below
+                    warnings.simplefilter("ignore")
+                    step = linalg.solve_continuous_lyapunov(self.drift_matrix, -residual)
             covariance = covariance + 0.5 * (step + step.T).astype(kind)
         if not np.abs(step).max() <= LARGEST_COVARIANCE_ERROR * float(np.abs(covariance).max()):
             raise UnstableError(

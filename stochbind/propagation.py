@@ -70,6 +70,29 @@ def propagate(
         )
 
 
+def accumulated(drift_matrix: FloatArray, noise_covariance: FloatArray) -> FloatArray:
+    r"""All noise that is left in the end, :math:`\int_0^\infty e^{As} N e^{A^T s} ds`, of a stable drift.
+
+    It solves :math:`A X + X A^T + N = 0`. From one unit of time on, by doubling, until the propagator has vanished.
+
+    Parameters
+    ----------
+    drift_matrix, noise_covariance : (d, d) float
+        A and N [1/time_unit]; N may be any symmetric matrix.
+
+    Returns
+    -------
+    (d, d) float
+        X; infinities if the drift is not stable.
+    """
+    matrix, _, total = propagate(drift_matrix, np.zeros(len(drift_matrix)), noise_covariance, 1.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        while np.isfinite(matrix).all() and np.abs(matrix).max() > 1e-20:
+            total = total + matrix @ total @ matrix.T
+            matrix = matrix @ matrix
+    return total if np.isfinite(matrix).all() else np.full_like(total, np.inf)
+
+
 def covariance_root(covariance: FloatArray) -> FloatArray:
     r"""Root L of a covariance, :math:`L L^T = S`.
 

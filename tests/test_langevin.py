@@ -11,7 +11,7 @@ from stochbind.engine.noise import Stream
 from stochbind.engine.solvers import Exact
 from stochbind.errors import NoiseError, PlanError, ScenarioError, UnstableError
 from stochbind.langevin import Langevin, Moments
-from stochbind.propagation import covariance_root
+from stochbind.propagation import accumulated, covariance_root
 from stochbind.stability import Coordinate
 
 QUALITIES = (1e1, 1e3, 1e6, 1e9)
@@ -260,3 +260,30 @@ def test_bad_arrays_are_refused():
 def test_streams_are_distinct():
     assert len({int(stream) for stream in Stream}) == len(Stream)
     assert all(0 <= stream < 256 for stream in Stream)
+
+
+@pytest.mark.parametrize("gamma", [0.3, 1e-6])
+def test_steady_states_by_doubling_are_those_of_schurs_form(gamma):
+    """The way of large systems on a small one: against SciPy and residuals, and with the transposed drift."""
+    equations = systems.underdamped_pair(friction=(gamma, 0.7 * gamma), c=(0.3 * gamma, 0.1 * gamma)).langevin()
+    found = accumulated(equations.drift_matrix, equations.noise_covariance)
+    np.testing.assert_allclose(found, equations.stationary_covariance(), atol=1e-9 / gamma * 1e-6 + 1e-13)
+    wrong = accumulated(equations.drift_matrix.T.copy(), equations.noise_covariance)
+    assert np.abs(wrong - found).max() > 1e-3
+    assert np.isinf(accumulated(-equations.drift_matrix, equations.noise_covariance)).all()
+
+
+def test_steady_state_of_an_array_of_five_hundred():
+    """Uncoupled neighbours keep the closed form; coupled ones obey the Lyapunov equation."""
+    n = 250
+    coupling = np.zeros((n, n))
+    coupling[0, 1] = 0.2
+    array = systems.Oscillators(
+        mass=np.ones(n), stiffness=np.ones(n), friction=np.full(n, 0.1), bath_temperature=np.linspace(1, 2, n),
+        coupling=coupling, reduced=True,
+    )  # fmt: skip
+    equations = array.langevin()
+    covariance = equations.stationary_covariance() * np.outer(equations.unit, equations.unit)
+    np.testing.assert_allclose(np.diagonal(covariance)[2:n], array.bath_temperature[2:], rtol=1e-10)
+    driven = systems.identical_pair_kinetic(gamma=0.1, g1=0.1, g2=0.0, temperature=array.bath_temperature[:2])
+    np.testing.assert_allclose(np.diagonal(covariance)[n : n + 2], driven, rtol=1e-10)

@@ -105,7 +105,7 @@ def growth(n_particles):
     matrix, root = random_step(n_particles)
     coefficients = {"matrix": matrix[None], "shift": np.zeros((1, len(matrix))), "root": root[None]}
     n_trajectories = 64 if n_particles > 200 else block_of(2 * n_particles)
-    steps = max(1, int(2e8 / (2 * matrix.size + 30 * len(matrix)) / n_trajectories))
+    steps = max(20, int(2e8 / (2 * matrix.size + 30 * len(matrix)) / n_trajectories))
     return path(Program(Exact.scheme, coefficients), n_trajectories, steps)
 
 

@@ -81,7 +81,10 @@ def is_compiled() -> bool:
 
 def _plain(value: Any) -> Any:
     """A table as the loops take it: contiguous and writable, whatever it was read from."""
-    return np.array(value, order="C") if isinstance(value, np.ndarray) else value
+    if not isinstance(value, np.ndarray):
+        return value
+    array = np.ascontiguousarray(value).reshape(value.shape)
+    return array if array.flags.writeable and array.flags.aligned else array.copy()
 
 
 def _compile(arguments: tuple[Any, ...]) -> None:
