@@ -110,7 +110,7 @@ def test_interrupted_anywhere_it_continues(plan, finished, tmp_path, monkeypatch
     monkeypatch.setattr(sb.Store, "write", once)
     while True:
         try:
-            sb.run(plan, path)
+            sb.run(plan, path, map=map)
         except PowerCut:
             units += 1
             with pytest.warns(UserWarning, match=f"{units} of 9 units are done") if units < 9 else _nothing():
