@@ -18,13 +18,9 @@ is killed when. Every chunk carries a checksum, and what was never written reads
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
-import shutil
-import threading
-import warnings
 from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -36,7 +32,8 @@ import zarr
 
 from stochbind import checks
 from stochbind.checks import FloatArray
-from stochbind.engine.disk import cause, exclusive, flush, flush_tree, has_content, own_attributes
+from stochbind.engine.creation import create
+from stochbind.engine.disk import cause, exclusive, flush, has_content, own_attributes
 from stochbind.engine.plan import Plan
 from stochbind.engine.structure import (
     DIGEST_BYTES,
@@ -46,19 +43,14 @@ from stochbind.engine.structure import (
     array_digest,
     arrays,
     quantities,
-    write_structure,
 )
 from stochbind.errors import (
     IncompleteError,
     StochbindError,
     StoreDamagedError,
     StoreError,
-    StoreLockedError,
     StoreMismatchError,
 )
-
-#: Filters of warnings belong to the process, not to a thread.
-_WARNINGS = threading.Lock()
 
 
 class Store:
@@ -88,40 +80,7 @@ class Store:
         StoreError
             If something else is in the way, or the disk has no room.
         """
-        path = Path(path)
-        if os.path.lexists(path):
-            raise StoreError(f"{path}: exists already; choose another path, or remove it.")
-        parent = next(folder for folder in path.absolute().parents if os.path.exists(folder))
-        free = shutil.disk_usage(parent).free
-        if plan.n_bytes > free:
-            raise StoreError(
-                f"{path}: needs up to {plan.n_bytes / 1e9:.3g} GB, but {free / 1e9:.3g} GB are free there; use fewer "
-                "trajectories, a larger save_every, or another disk."
-            )
-        for left in parent.glob(f".{path.name}.*.draft"):  # of runs that were killed while they made their store
-            if not os.path.exists(f"/proc/{left.suffixes[-2][1:]}") and os.path.exists("/proc"):
-                shutil.rmtree(left, ignore_errors=True)
-        draft = parent / f".{path.name}.{os.getpid()}.draft"
-        try:
-            shutil.rmtree(draft, ignore_errors=True)
-            group = zarr.create_group(draft, zarr_format=3)
-            write_structure(group, plan, Layout.of(plan))
-            with (
-                _WARNINGS,
-                warnings.catch_warnings(),
-            ):  # Zarr v3 has no standard for this yet, but every reader looks for it
-                warnings.simplefilter("ignore")
-                zarr.consolidate_metadata(draft)
-            flush_tree(draft)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(draft, path)
-            flush(path.parent)
-        except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                raise StoreLockedError(f"{path}: another run has just begun there; wait for it to end.") from None
-            raise StoreError(f"{path}: cannot be written: {error.strerror or error}.") from None
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+        create(Path(path), plan)
         return cls.open(path)
 
     @classmethod
