@@ -28,6 +28,7 @@ from stochbind import errors, reports
 if TYPE_CHECKING:
     from stochbind.analysis.validation import Validation
     from stochbind.engine.ensemble import Map
+    from stochbind.engine.store import Store
     from stochbind.scenario import Scenario
 
 app = typer.Typer(
@@ -120,13 +121,7 @@ def run(
     prepare(plan, store.coefficients)
     with _spread(parallel, workers or os.cpu_count() or 1) as spread, _progress(quiet) as progress:
         store = run_plan(plan, output, map=spread, progress=progress)
-    if diverged := store.diverged:
-        first = min(diverged, key=lambda trajectory: (diverged[trajectory], trajectory))
-        _say(
-            f"warning: {len(diverged)} of {plan.n_trajectories} trajectories diverged, the first of them trajectory "
-            f"{first} by {plan.time[diverged[first]]:.6g}{'' if laboratory.reduced else ' s'}; they are kept, and left "
-            "out of averages."
-        )
+    _tell_diverged(store)
     if not quiet:
         _say(f"{store.path}: complete, fingerprint {plan.fingerprint}.")
 
@@ -275,6 +270,18 @@ def main() -> NoReturn:
         print(f"error: {error.filename or 'the system'}: {error.strerror or error}.", file=sys.stderr)
         sys.exit(74)
     sys.exit(0)
+
+
+def _tell_diverged(store: Store) -> None:
+    """A warning of the trajectories that left the range of floating-point numbers."""
+    diverged, plan = store.diverged, store.plan
+    if diverged:
+        first = min(diverged, key=lambda trajectory: (diverged[trajectory], trajectory))
+        unit = "" if plan.scenario.reduced else " s"
+        _say(
+            f"warning: {len(diverged)} of {plan.n_trajectories} trajectories diverged, the first of them trajectory "
+            f"{first} by {plan.time[diverged[first]]:.6g}{unit}; they are kept, and left out of averages."
+        )
 
 
 def _interrupted(code: int, *_: object) -> NoReturn:

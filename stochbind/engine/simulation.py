@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent import futures
 from typing import Any
 
@@ -101,19 +102,8 @@ def simulate(
     require_name(solver)
     allowed_bias = positive_number("allowed_bias", allowed_bias)
     threads = None if n_threads is None else checks.integer("n_threads", n_threads, minimum=1, error=PlanError)
-    count = {
-        "n_steps": checks.integer("n_steps", n_steps, minimum=1, maximum=noise.LARGEST_STEP, error=PlanError),
-        "n_trajectories": checks.integer(
-            "n_trajectories", n_trajectories, minimum=1, maximum=noise.LARGEST_TRAJECTORY, error=PlanError
-        ),
-        "save_every": checks.integer("save_every", save_every, minimum=1, error=PlanError),
-        "seed": checks.integer("seed", seed, minimum=0, error=PlanError),
-    }
+    count = _counts(n_steps, n_trajectories, save_every, seed)
     step = positive_number("step", step)
-    if n_steps % save_every:
-        raise PlanError(
-            f"`save_every` must divide `n_steps`, but {n_steps} / {save_every} leaves {n_steps % save_every}."
-        )
     solver = solver or ("strang" if equations.forces else "exact")
     require_fit(solver, n_steps, n_trajectories)
     mean, root = _initial(initial, equations.dimension)
@@ -121,12 +111,7 @@ def simulate(
         require_ledger(solver)
         _require_same(ledger, equations)
     n_saves, n = n_steps // save_every, 0 if ledger is None else ledger.n_particles
-    size = 8 * n_saves * n_trajectories * (equations.dimension + n * (n + 2))
-    if size > LARGEST_RESULT:
-        raise PlanError(
-            f"The result needs {size / 2**30:.3g} GiB of memory (limit {LARGEST_RESULT // 2**30} GiB); use a larger "
-            "`save_every`, or `stochbind.run`, which streams to disk."
-        )
+    _require_room(8 * n_saves * n_trajectories * (equations.dimension + n * (n + 2)))
     with checks.in_range(PlanError):
         program = SOLVERS[solver].program(system, step, n_steps, allowed_bias=allowed_bias)
         if ledger is not None:
@@ -164,16 +149,44 @@ def simulate(
             for name, value in account._asdict().items():
                 arrays[name][rows.start : rows.stop] = np.moveaxis(value, -1, 0)
 
-    blocks = range(0, n_trajectories, block)
-    threads = min(threads, len(blocks))
-    if threads > 1:
-        with futures.ThreadPoolExecutor(threads) as pool:
-            list(pool.map(one, blocks))
-    else:
-        for first in blocks:
-            one(first)
+    _spread(one, range(0, n_trajectories, block), threads)
     time: FloatArray = np.arange(save_every, n_steps + 1, save_every, dtype=np.float64) * step
     return _dataset(equations, states, time, arrays)
+
+
+def _counts(n_steps: Any, n_trajectories: Any, save_every: Any, seed: Any) -> dict[str, int]:
+    """The whole numbers of a simulation, each checked."""
+    most = {"n_steps": noise.LARGEST_STEP, "n_trajectories": noise.LARGEST_TRAJECTORY}
+    given = {"n_steps": n_steps, "n_trajectories": n_trajectories, "save_every": save_every, "seed": seed}
+    result = {
+        name: checks.integer(
+            name, value, minimum=0 if name == "seed" else 1, maximum=most.get(name, 2**63 - 1), error=PlanError
+        )
+        for name, value in given.items()
+    }
+    if n_steps % save_every:
+        raise PlanError(
+            f"`save_every` must divide `n_steps`, but {n_steps} / {save_every} leaves {n_steps % save_every}."
+        )
+    return result
+
+
+def _require_room(size: int) -> None:
+    if size > LARGEST_RESULT:
+        raise PlanError(
+            f"The result needs {size / 2**30:.3g} GiB of memory (limit {LARGEST_RESULT // 2**30} GiB); use a larger "
+            "`save_every`, or `stochbind.run`, which streams to disk."
+        )
+
+
+def _spread(work: Callable[[int], None], blocks: range, threads: int) -> None:
+    """Do all blocks, in threads if there are several of both."""
+    if min(threads, len(blocks)) > 1:
+        with futures.ThreadPoolExecutor(min(threads, len(blocks))) as pool:
+            list(pool.map(work, blocks))
+    else:
+        for first in blocks:
+            work(first)
 
 
 def positive_number(name: str, value: Any) -> float:

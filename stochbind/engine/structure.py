@@ -109,7 +109,6 @@ def array_digest(data: npt.NDArray[Any]) -> str:
 def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
     """Everything but the trajectories."""
     scenario = plan.scenario
-    n, axis = scenario.n_particles, scenario.axis
     equations = scenario.langevin()
     packages = ("stochbind", "numpy", "scipy", "numba", "zarr")
     versions = {name: metadata.version(name) for name in packages} | {"python": platform.python_version()}
@@ -139,27 +138,9 @@ def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
 
     add(group, "trajectory", np.arange(plan.n_trajectories), ("trajectory",), "", "index of the trajectory")
     add(group, "time", plan.time, ("time",), unit("s"), "time since the initial state")
-    add(group, "particle", np.arange(n), ("particle",), "", "index of the particle")
+    add(group, "particle", np.arange(scenario.n_particles), ("particle",), "", "index of the particle")
     group.create_group("engine")
-    meanings: dict[str, dict[str, Any]] = {
-        "engine/checkpoint": {"long_name": "scaled state at the end of each block of time"},
-        "engine/ledger": {"long_name": "BLAKE2b digest of each finished unit, zero until it is done"},
-    }
-    for name in quantities(plan):
-        si, meaning = _UNITS[name]
-        along = f" along {axis}" if name not in LEDGER else ""
-        meanings[name] = {"units": unit(si), "long_name": meaning + along}
-        if along:
-            meanings[name]["axis_name"] = axis
-    for name, array in arrays(plan, layout).items():
-        compressed = (BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"),) if name in _UNITS else ()
-        group.create_array(
-            name,
-            **array._asdict(),
-            compressors=(*compressed, Crc32cCodec()),
-            fill_value=0 if array.dtype == "uint8" else np.nan,
-            attributes=meanings[name],
-        )
+    _add_records(group, plan, layout)
     coefficients = group.create_group("coefficients")
     for name, value in plan.coefficients().items():
         table = np.atleast_1d(value)
@@ -179,6 +160,29 @@ def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
             },
         }
     )
+
+
+def _add_records(group: zarr.Group, plan: Plan, layout: Layout) -> None:
+    """The empty arrays that runs fill."""
+    meanings: dict[str, dict[str, Any]] = {
+        "engine/checkpoint": {"long_name": "scaled state at the end of each block of time"},
+        "engine/ledger": {"long_name": "BLAKE2b digest of each finished unit, zero until it is done"},
+    }
+    for name in quantities(plan):
+        si, meaning = _UNITS[name]
+        along = f" along {plan.scenario.axis}" if name not in LEDGER else ""
+        meanings[name] = {"units": "" if plan.scenario.reduced else si, "long_name": meaning + along}
+        if along:
+            meanings[name]["axis_name"] = plan.scenario.axis
+    for name, array in arrays(plan, layout).items():
+        compressed = (BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"),) if name in _UNITS else ()
+        group.create_array(
+            name,
+            **array._asdict(),
+            compressors=(*compressed, Crc32cCodec()),
+            fill_value=0 if array.dtype == "uint8" else np.nan,
+            attributes=meanings[name],
+        )
 
 
 def _write_theory(group: zarr.Group, equations: Langevin, add: Callable[..., None]) -> None:
