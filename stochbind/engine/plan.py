@@ -17,7 +17,7 @@ from stochbind.checks import FloatArray
 from stochbind.engine import accounts, bias, noise
 from stochbind.engine.independent import SOLVERS
 from stochbind.engine.programs import Coefficients, Program
-from stochbind.engine.simulation import positive_number, require_fit, require_ledger, require_name
+from stochbind.engine.requests import positive_number, require_fit, require_ledger, require_name
 from stochbind.engine.solvers import Solver, System
 from stochbind.engine.stored_forces import described, remembered
 from stochbind.errors import PlanError, StochbindError

@@ -15,6 +15,7 @@ from stochbind.checks import FloatArray
 from stochbind.engine import accounts, bias, noise
 from stochbind.engine.blocks import initial_state, n_cores
 from stochbind.engine.independent import SOLVERS
+from stochbind.engine.requests import positive_number, require_fit, require_ledger, require_name
 from stochbind.engine.solvers import System, equations_of
 from stochbind.errors import PlanError
 from stochbind.langevin import Langevin, Moments
@@ -189,19 +190,6 @@ def _spread(work: Callable[[int], None], blocks: range, threads: int) -> None:
             work(first)
 
 
-def positive_number(name: str, value: Any) -> float:
-    """Return `value` as a float, or raise `PlanError` unless it is a positive, finite number."""
-    if isinstance(value, bool):
-        raise PlanError(f"`{name}` must be a number, but is {value}.")
-    return float(checks.positive(name, checks.array(name, value, (), error=PlanError), error=PlanError))
-
-
-def require_name(solver: Any) -> None:
-    """Raise `PlanError` unless `solver` names one, or is None or empty: the usual one."""
-    if not (solver is None or (isinstance(solver, str) and (not solver or solver in SOLVERS))):
-        raise PlanError(f"`solver` must be one of {', '.join(SOLVERS)}, but is {checks.short(solver)}.")
-
-
 def _initial(initial: Moments | None, d: int) -> tuple[FloatArray, FloatArray]:
     """Mean of the initial state, and the root of its covariance."""
     if initial is None:
@@ -226,22 +214,6 @@ def _require_same(ledger: Any, equations: Langevin) -> None:
         same = same and np.array_equal(getattr(own, name), getattr(equations, name))
     if not same:
         raise PlanError("`ledger` must be the Oscillators that `system` describes, but their equations are others.")
-
-
-def require_fit(solver: str, n_steps: int, n_trajectories: int) -> None:
-    """Raise `PlanError` if a run is too large for a solver that takes one trajectory at a time."""
-    largest = SOLVERS[solver].largest_work
-    if largest is not None and n_steps * n_trajectories > largest:
-        raise PlanError(
-            f"The solver {solver!r} is a slow reference, fit for up to {largest:.0e} steps times trajectories, but "
-            f"{n_steps * n_trajectories:.3g} are asked for; use fewer, or one of stochbind's own solvers."
-        )
-
-
-def require_ledger(solver: str) -> None:
-    """Raise `PlanError` if a solver cannot keep a ledger."""
-    if not SOLVERS[solver].exact_if_linear:
-        raise PlanError(f'The solver {solver!r} keeps no ledger; use solver = "exact" or "strang".')
 
 
 def _dataset(equations: Langevin, states: FloatArray, time: FloatArray, arrays: dict[str, FloatArray]) -> xr.Dataset:
