@@ -73,7 +73,9 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Seed of all noise.")] = None,
     initial: Annotated[str | None, typer.Option(help="State at time zero: thermal, stationary or rest.")] = None,
     solver: Annotated[str | None, typer.Option(help="Solver: exact, strang, heun, euler_maruyama, sdeint:...")] = None,
-    ledger: Annotated[bool | None, typer.Option("--ledger", help="Add up work and heat along each path.")] = None,
+    ledger: Annotated[
+        bool | None, typer.Option("--ledger/--no-ledger", help="Add up work and heat along each path.")
+    ] = None,
     allowed_bias: Annotated[float | None, typer.Option(help="Largest error of a variance, such as 0.01.")] = None,
     parallel: Annotated[Parallel, typer.Option(help="How to spread the work.")] = Parallel.dask,
     workers: Annotated[int | None, typer.Option(min=1, help="Number of worker processes.")] = None,
@@ -211,17 +213,20 @@ def plot(
     """Draw the figure of a finished run: paths, temperatures, energy currents, response and deviations."""
     from stochbind import plots
     from stochbind.analysis import transfer
+    from stochbind.analysis.validation import without_diverged
     from stochbind.engine.reading import open_dataset
 
     if output.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise errors.PlanError(f"`--output` must end in .png, .pdf or .svg, but is {str(output)!r}.")
     result, scenario = _validation(store)
-    dataset, array = open_dataset(store), scenario.oscillators()
+    dataset, array = without_diverged(open_dataset(store), []), scenario.oscillators()
     exact = plots.Response(*transfer.spectrum(array, array.langevin(), 800))
+    found = None
     try:
-        found = plots.Response(*transfer.found_spectrum(array, dataset, 60))
+        if not scenario.drive:  # their motion is not fluctuation
+            found = plots.Response(*transfer.found_spectrum(array, dataset, 60))
     except errors.TooFewSamplesError:
-        found = None
+        pass
     figure = plots.overview(
         dataset, result, exact, found, bath_temperature=array.bath_temperature, reduced=scenario.reduced
     )

@@ -8,7 +8,7 @@ directed forces. The engine makes the loops over particles and trajectories.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,10 @@ class Force:
     def __post_init__(self) -> None:
         if not callable(self.function):
             raise ScenarioError(f"`function` of a force must be callable, but is {checks.short(self.function)}.")
-        shape = np.shape(self.parameters)
+        try:
+            shape = np.shape(self.parameters)
+        except ValueError:
+            raise ScenarioError("`parameters` of a force must be an array, but its rows differ in length.") from None
         if len(shape) not in (2, 3):
             raise ScenarioError(
                 f"`parameters` of a force must have the shape (N, P), or (N, N, P) for pairs, but has {shape}."
@@ -74,6 +77,17 @@ class Force:
         acts.setflags(write=False)
         object.__setattr__(self, "parameters", parameters)
         object.__setattr__(self, "active", acts)
+
+    @staticmethod
+    def require_all(forces: Any) -> tuple[Force, ...]:
+        """The forces as a tuple, or `ScenarioError` if something else is among them."""
+        if isinstance(forces, Force) or not isinstance(forces, Iterable):
+            raise ScenarioError("`forces` must be a sequence of Force; give one as (force,).")
+        result = tuple(forces)
+        for index, force in enumerate(result):
+            if not isinstance(force, Force):
+                raise ScenarioError(f"`forces[{index}]` must be a Force, but is {checks.short(force)}.")
+        return result
 
     @property
     def pair(self) -> bool:
@@ -103,6 +117,8 @@ class Force:
             function = np.vectorize(function, otypes=[float], signature=None, excluded={2 if self.pair else 1})
         assert self.active is not None
         total = np.zeros_like(position, dtype=np.float64)
+        position = np.asarray(position).view()
+        position.setflags(write=False)
         for index in zip(*np.nonzero(self.active), strict=True):
             arguments = [position[i] for i in index]
             total[index[0]] += function(*arguments, self.parameters[index])

@@ -100,7 +100,7 @@ class Langevin:
             "unit": checks.positive("unit", checks.array("unit", unit, (d,))),
             "coordinate": tuple(Coordinate(*c) for c in coordinate),
             "time_unit": float(time_unit),
-            "forces": tuple(self.forces),
+            "forces": Force.require_all(self.forces),
         }.items():
             object.__setattr__(self, name, value)
         n = len(self.select("position"))
@@ -345,7 +345,7 @@ class Langevin:
 
     def with_forces(self, *forces: Force) -> Langevin:
         """The same equations with these forces beside those it has."""
-        return replace(self, forces=(*self.forces, *forces))
+        return replace(self, forces=(*self.forces, *Force.require_all(forces)))
 
     def select(self, quantity: str) -> npt.NDArray[np.intp]:
         """Indices of the coordinates of one quantity, such as ``"position"``, in the order of the particles."""

@@ -98,6 +98,7 @@ class Oscillators:
             "bath_temperature": temperature,
             "coupling": coupling,
             "diffusion": diffusion,
+            "forces": Force.require_all(self.forces),
         }.items():
             object.__setattr__(self, name, value)
 

@@ -25,7 +25,12 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     )
     yield f"The array is {scenario.langevin().stability.sentence}."
     words = f'Solver "{plan.solver}"'
-    words += ", exact" if plan.solver == "exact" else f"; its step changes steady variances by up to {plan.bias():.2g}"
+    if plan.solver == "exact":
+        words += ", exact"
+    elif math.isnan(largest := plan.bias()):
+        words += "; no equilibrium that holds is found, so that the error of its step cannot be told"
+    else:
+        words += f"; its step changes steady variances by about {largest:.2g} of their value"
     yield f"{words}{'; with a ledger of work and heat' if plan.ledger else ''}."
     for note in (*scenario.notes(), plan.relaxation_note()):
         if note:

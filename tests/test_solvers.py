@@ -10,7 +10,7 @@ from scipy import integrate
 import stochbind as sb
 import systems
 from stochbind import fields
-from stochbind.engine import bias, noise, reference
+from stochbind.engine import bias, linearisation, noise, reference
 from stochbind.engine.blocks import initial_state
 from stochbind.engine.independent import SOLVERS
 from stochbind.engine.solvers import OWN_SOLVERS
@@ -335,7 +335,7 @@ def test_steps_that_give_wrong_temperatures_are_refused_with_the_number():
 def test_forces_without_slope_at_the_equilibrium_are_judged_where_particles_are():
     """A cubic force: at the equilibrium the step seems right; the true error of <v^2> at step 0.4 is -1.6 %."""
     equations = duffing_system(overdamped=False)
-    assert not bias.force_slope(equations).any()
+    assert not linearisation.force_slope(equations, np.zeros(2))[1].any()
     told = bias.judge(SOLVERS["strang"], equations, 0.4).variance
     assert -0.04 < told[1] < -0.016
     assert abs(bias.judge(SOLVERS["strang"], equations, 0.1).largest) < 0.01
@@ -347,7 +347,7 @@ def test_undamped_systems_are_refused_only_if_the_solver_heats_them():
     free = replace(systems.oscillator(10.0), friction=np.zeros(1)).langevin()
     SOLVERS["exact"].program(free, 0.5, 10_000)
     SOLVERS["strang"].program(free, 0.5, 10_000)
-    with pytest.raises(PlanError, match="makes amplitudes grow"):
+    with pytest.raises(PlanError, match="changes amplitudes by"):
         SOLVERS["heun"].program(free, 0.5, 10_000)
     SOLVERS["heun"].program(free, 0.01, 1000)
 

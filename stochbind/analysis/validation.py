@@ -22,11 +22,8 @@ from stochbind.scenario import Scenario, parse
 LARGEST_Z = 5.0
 #: Decay times of the slowest mode before the window begins, where the record is long enough.
 _SETTLING = 6.0
-#: What can be told whatever the forces are, underdamped and overdamped.
-_ANY_FORCES = (
-    ("kinetic temperature", "position temperature", "heat current", "recoil heating"),
-    ("position temperature",),
-)
+#: What means the same whatever the forces are.
+_ANY_FORCES = ("kinetic temperature", "heat current", "recoil heating")
 #: A coupling this much weaker than the strongest one is zero: what rounding leaves of an exact one-way coupling.
 _ZERO_COUPLING = 1e-12
 
@@ -162,23 +159,29 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
     moments = equations.steady
     if moments is not None:
         steady = moments.covariance + np.outer(moments.mean, moments.mean)
-    if array.coupling.any():
+    linear = not (equations.forces or dataset.attrs.get("own_forces"))
+    if array.coupling.any() and linear:
         notes.append(
             "The position temperature u<q^2>/k_B of coupled particles differs from the bath's in equilibrium too."
         )
-    rows = list(_linear_rows(scenario, found, exact, steady))
-    if equations.forces or dataset.attrs.get("own_forces"):
+    rows = list(_linear_rows(scenario, found, exact, steady if linear and not scenario.drive else None))
+    if not linear:
         notes.append("The forces are not linear: there is no exact answer, and the values stand alone.")
         rows = [
-            row._replace(exact=math.nan, z=math.nan) for row in rows if row.quantity in _ANY_FORCES[array.overdamped]
+            row._replace(exact=math.nan, z=math.nan)
+            for row in rows
+            if row.quantity in _ANY_FORCES and not array.overdamped
         ]
+        estimate, nothing = found.estimate(partial(_mean_square, array)), np.full(array.n_particles, math.nan)
+        rows += _rows("mean square position", "m^2", estimate, nothing, nothing)
     elif scenario.drive:
         notes.append("Directional transfer is left out, and the first law tells the power of the drives.")
     else:
         rows += _transfer_rows(array, found, exact, steady, notes)
     settled_by = -stability.growth_rate * float(dataset["time"][start])
-    linear = not (equations.forces or dataset.attrs.get("own_forces") or scenario.drive)
-    rows += _ledger_rows(array, dataset, start, steady if linear and settled_by >= _SETTLING else None)
+    rows += _ledger_rows(
+        array, dataset, start, steady if linear and not scenario.drive and settled_by >= _SETTLING else None
+    )
     unitless = [row._replace(unit="") for row in rows] if scenario.reduced else rows
     time = dataset["time"]
     return Validation(
@@ -189,6 +192,12 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
         stable=stability.stable,
         time_unit="" if scenario.reduced else "s",
     )
+
+
+def _mean_square(array: Oscillators, second: FloatArray) -> FloatArray:
+    n = array.n_particles
+    result: FloatArray = np.diagonal(second, axis1=-2, axis2=-1)[..., :n] * array.langevin().unit[:n] ** 2
+    return result
 
 
 def _linear_rows(scenario: Scenario, found: Record, exact: Record, steady: FloatArray | None) -> Iterator[Row]:
@@ -237,8 +246,8 @@ def without_diverged(dataset: xr.Dataset, notes: list[str]) -> xr.Dataset:
     if len(kept) < 2:
         raise TooFewSamplesError(f"Only {len(kept)} trajectories stayed finite; use a shorter step, or weaker forces.")
     notes.append(
-        f"{len(diverged)} of {dataset.sizes['trajectory']} trajectories diverged and are left out, the first of them "
-        f"{diverged[0]}."
+        f"{len(diverged)} of {dataset.sizes['trajectory']} trajectories diverged and are left out: "
+        f"{', '.join(map(str, diverged[:5]))}{', ...' if len(diverged) > 5 else ''}."
     )
     return dataset.isel(trajectory=kept)
 
@@ -248,8 +257,10 @@ def _ledger_rows(array: Oscillators, dataset: xr.Dataset, start: int, steady: Fl
     if "work" not in dataset:
         return
     duration = float(dataset["time"][-1] - dataset["time"][start])
-    functions = {"work": thermodynamics.power, "heat": thermodynamics.heat_current}
+    functions = {"work": thermodynamics.power, "heat": thermodynamics.heat_current, "drive_work": _no_drives}
     for name, function in functions.items():
+        if name == "drive_work" and not dataset[name].isel(time=-1).any():
+            continue
         ends = dataset[name].isel(time=[start, -1]).to_numpy()
         rate = (ends[:, 1] - ends[:, 0]) / duration
         if name == "heat" and not array.overdamped and array.diffusion is not None:
@@ -257,8 +268,13 @@ def _ledger_rows(array: Oscillators, dataset: xr.Dataset, start: int, steady: Fl
         estimate = weighted_mean(rate, np.full(len(rate), 1.0 / len(rate)))
         truth = np.full(rate.shape[1:], math.nan) if steady is None else function(array, steady)
         skip = None if name == "heat" else (np.abs(estimate.value) == 0)
-        label = "work along the path" if name == "work" else "heat along the path"
+        label = {"work": "work along the path", "heat": "heat along the path", "drive_work": "work of the drives"}[name]
         yield from _rows(label, "W", estimate, truth, truth, skip=skip)
+
+
+def _no_drives(array: Oscillators, second: FloatArray) -> FloatArray:
+    del second
+    return np.full(array.n_particles, math.nan)
 
 
 def _rows(

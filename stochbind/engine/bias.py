@@ -8,16 +8,16 @@ and is known before the run.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from stochbind.checks import FloatArray
-from stochbind.engine.programs import fault_of_force
+from stochbind.engine.linearisation import equilibria, force_slope, with_drift
 from stochbind.errors import PlanError
-from stochbind.fields import BUILT_IN
 from stochbind.langevin import Langevin
 from stochbind.propagation import EXTENDED_PRECISION_UP_TO
 from stochbind.protocols import Protocol
@@ -59,76 +59,28 @@ class Verdict(NamedTuple):
 
     @property
     def largest(self) -> float:
-        """Largest relative error of a variance, with its sign; zero if there is no steady state."""
+        """Largest relative error of a variance, with its sign; NaN if there is no steady state."""
         if self.variance is None:
-            return 0.0
+            return math.nan
         return float(self.variance[np.argmax(np.abs(self.variance))])
 
 
 def pieces(system: Langevin | Protocol) -> list[Langevin]:
-    """The equations by which a system is judged: of a protocol, up to 16 of its pieces."""
+    """The equations by which a system is judged: of a protocol, all that differ; without forces, up to 16 of them."""
     if isinstance(system, Langevin):
         return [system]
-    every = -(-len(system.pieces) // _MOST_PIECES)
-    return [equations for _, equations in system.pieces[::every]]
-
-
-def with_drift(equations: Langevin, drift: FloatArray) -> Langevin:
-    """The linear equations with another drift matrix."""
-    return replace(equations, drift_matrix=drift, forces=(), constant_drift=np.zeros(len(drift)))
-
-
-def force_slope(equations: Langevin, displacement: FloatArray | float = 0.0) -> FloatArray:
-    """Gradient of the forces, as a scaled drift matrix, (d, d): at the mechanical equilibrium, or displaced from there.
-
-    Raises
-    ------
-    PlanError
-        If a force cannot be evaluated there, or has no slope.
-    """
-    d = equations.dimension
-    slope = np.zeros((d, d))
-    if not equations.forces:
-        return slope
-    # Those of the package take arrays, and so all changes at once.
-    quick = [replace(force, vectorized=force.vectorized or force.function in BUILT_IN) for force in equations.forces]
-    equations = replace(equations, forces=tuple(quick))
-    where = equations.select("position")
-    with fault_of_force(equations.forces), np.errstate(all="ignore"):
-        state = (_equilibrium(equations) + displacement)[:, None]
-        change = 1e-5 * np.eye(d)[:, where]
-        difference = equations.drift(state + change) - equations.drift(state - change)
-    linear = equations.drift_matrix
-    slope[:, where] = difference / 2e-5 - linear[:, where]
-    if not np.isfinite(slope).all():
-        raise PlanError("The forces have no finite slope at the mechanical equilibrium, or at zero if there is none.")
-    slope[np.abs(slope) < 1e-10 * np.abs(linear).max()] = 0.0  # round-off of the differences
-    return slope
-
-
-def _equilibrium(equations: Langevin) -> FloatArray:
-    """Where the drift vanishes, by Newton's method from the origin; the origin if it is not found."""
-    d = equations.dimension
-    state = np.zeros(d)
-    for _ in range(30):
-        value = equations.drift(state[:, None] + np.hstack([np.zeros((d, 1)), 1e-6 * np.eye(d)]))
-        try:
-            step = np.linalg.solve((value[:, 1:] - value[:, :1]) / 1e-6, -value[:, 0])
-        except np.linalg.LinAlgError:
-            return np.zeros(d)
-        state = state + step
-        if not np.isfinite(state).all():
-            return np.zeros(d)
-        if np.abs(step).max() < 1e-9:
-            return state
-    return np.zeros(d)
+    different = list({id(equations): equations for _, equations in system.pieces}.values())
+    if system.equations.forces:
+        return different
+    return different[:: -(-len(different) // _MOST_PIECES)]
 
 
 def judge(solver: Solver, equations: Langevin, step: float) -> Verdict:
     """What a step of length `step` [s] does to the steady state of equations, linear around their equilibrium.
 
-    With forces beyond the linear ones, also as if they were linear around typical displacements, one standard deviation
-    to either side: a field may have no slope at the equilibrium, where nothing of it would be seen. The worst counts.
+    With forces beyond the linear ones, around each equilibrium that holds; and also as if they were linear around
+    typical displacements, one standard deviation to either side, as a field may have no slope at the equilibrium,
+    where nothing of it would be seen. The worst counts.
 
     Parameters
     ----------
@@ -144,25 +96,37 @@ def judge(solver: Solver, equations: Langevin, step: float) -> Verdict:
     Verdict
         Errors of the variances, or the growth where there is no steady state.
     """
-    slope = force_slope(equations)
-    one = solver.linear_step(equations.drift_matrix, slope, equations, step)
-    whole = with_drift(equations, equations.drift_matrix + slope) if equations.forces else equations
-    if whole.steady is None:
-        grows = float(np.abs(np.linalg.eigvals(one.matrix)).max())
-        return Verdict(None, grows * math.exp(-whole.stability.growth_rate * step) - 1.0)
-    worst = variance_error(one, whole.stationary_covariance())
-    if equations.forces:
-        deviation = np.zeros(equations.dimension)
-        where = equations.select("position")
-        deviation[where] = np.sqrt(np.diagonal(whole.stationary_covariance()))[where]
-        for displacement in (deviation, -deviation):
-            slope = force_slope(equations, displacement)
-            whole = with_drift(equations, equations.drift_matrix + slope)
-            if whole.steady is not None:
-                one = solver.linear_step(equations.drift_matrix, slope, equations, step)
-                error = variance_error(one, whole.stationary_covariance())
-                worst = np.where(np.abs(error) > np.abs(worst), error, worst)
-    return Verdict(worst, 0.0)
+    worst: FloatArray | None = None
+    for slope in _slopes(equations):
+        whole = with_drift(equations, equations.drift_matrix + slope) if equations.forces else equations
+        if whole.steady is not None:
+            one = solver.linear_step(equations.drift_matrix, slope, equations, step)
+            error = variance_error(one, whole.stationary_covariance())
+            worst = error if worst is None else np.where(np.abs(error) > np.abs(worst), error, worst)
+    if worst is not None:
+        return Verdict(worst, 0.0)
+    one = solver.linear_step(equations.drift_matrix, np.zeros_like(equations.drift_matrix), equations, step)
+    grows = float(np.abs(np.linalg.eigvals(one.matrix)).max())
+    return Verdict(None, grows * math.exp(-equations.stability.growth_rate * step) - 1.0)
+
+
+def _slopes(equations: Langevin) -> Iterator[FloatArray]:
+    """Gradients of the forces at which a step is judged."""
+    if not equations.forces:
+        yield np.zeros_like(equations.drift_matrix)
+        return
+    where = equations.select("position")
+    force_slope(equations, np.zeros(equations.dimension))  # where a fault of a force is told
+    for state in equilibria(equations):
+        _, slope = force_slope(equations, state)
+        yield slope
+        steady = with_drift(equations, equations.drift_matrix + slope).steady
+        if steady is not None:
+            deviation = np.zeros(equations.dimension)
+            deviation[where] = np.sqrt(np.diagonal(steady.covariance))[where]
+            for displacement in (deviation, -deviation):
+                with contextlib.suppress(PlanError):  # a force may end there
+                    yield force_slope(equations, state + displacement)[1]
 
 
 def variance_error(one: Step, exact: FloatArray) -> FloatArray:
@@ -213,12 +177,12 @@ def require_small(solver: Solver, equations: Langevin, step: float, n_steps: int
     limit = LARGEST_ROUNDING_BIAS if rounding else allowed
     unit = "" if equations.reduced else " s"
     if verdict.variance is None:
-        gained = n_steps * math.log1p(max(verdict.growth, -0.5)) if not rounding else 0.0
-        if gained > limit:
+        gained = n_steps * math.log1p(max(verdict.growth, -0.99)) if not rounding else 0.0
+        if abs(gained) > limit:
             raise PlanError(
                 f"`step` is {step:.6g}{unit}, too long for the solver {solver.name!r}: over {n_steps} steps its own "
-                f"error makes amplitudes grow by {_percent(math.expm1(min(gained, 700.0)))} beyond the equations' "
-                f"growth (limit {limit:.3g}); {_remedy(solver, equations, 'a shorter step')}."
+                f"error changes amplitudes by {_percent(math.expm1(min(gained, 700.0)), '+')} beyond the equations' "
+                f"own (limit {limit:.3g}); {_remedy(solver, equations, 'a shorter step')}."
             )
         return
     if np.abs(verdict.variance).max() <= limit:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,13 +9,14 @@ from typing import Any
 import numba
 import numpy as np
 from numba.core import types
-from numba.core.errors import NumbaError
 
 from stochbind.checks import FloatArray
 from stochbind.engine.compiling import cache_folder
 from stochbind.engine.paths import USER_FORCE, path
 from stochbind.engine.programs import Program, compile_error, own_functions
+from stochbind.engine.stored_forces import identity
 from stochbind.engine.tables import Account, Forces, Linear
+from stochbind.errors import PlanError
 from stochbind.forces import Force
 
 _LOCK = threading.Lock()
@@ -98,7 +98,12 @@ def _compile(arguments: tuple[Any, ...]) -> None:
             path.disable_compile()
 
 
-@functools.cache
+#: What was compiled of a user's forces, by what they are and not by the object: a function that was changed is another
+#: one, and the copies that reach a worker are the same.
+_OWN: dict[Any, Any] = {}
+_MOST_OWN = 64
+
+
 def own_rows(functions: tuple[tuple[int, Callable[..., Any], bool, int], ...]) -> Any:
     """One compiled function that adds any of a user's forces to a row of trajectories.
 
@@ -107,7 +112,24 @@ def own_rows(functions: tuple[tuple[int, Callable[..., Any], bool, int], ...]) -
     PlanError
         If numba cannot compile one of them.
     """
+    key = tuple((number, _identity(function), *rest) for number, function, *rest in functions)
+    with _LOCK:
+        if key not in _OWN:
+            if len(_OWN) >= _MOST_OWN:
+                _OWN.pop(next(iter(_OWN)))
+            _OWN[key] = _compiled_rows(functions)
+        return _OWN[key]
 
+
+def _identity(function: Callable[..., Any]) -> Any:
+    """Digest of a function, or the function itself where there is none."""
+    try:
+        return identity(function)[1]
+    except PlanError:
+        return function
+
+
+def _compiled_rows(functions: tuple[tuple[int, Callable[..., Any], bool, int], ...]) -> Any:
     @numba.njit
     def rows(kind: Any, total: Any, x: Any, other: Any, p: Any) -> None:
         pass
@@ -116,7 +138,7 @@ def own_rows(functions: tuple[tuple[int, Callable[..., Any], bool, int], ...]) -
         try:
             rows = _chain(number, _jit(function), pair, n_parameters, rows)
             rows.compile(USER_FORCE.args)
-        except (NumbaError, TypeError, NotImplementedError) as error:
+        except Exception as error:  # numba's errors are of many kinds, not all of them its own
             raise compile_error(function, error) from None
     return numba.njit(USER_FORCE, nogil=True)(rows.py_func)
 

@@ -125,6 +125,7 @@ class Plan:
         if self.ledger:
             require_ledger(self.solver)
         with checks.in_range(PlanError):
+            _ = self.equations  # where forces of one's own must fit
             self.scenario.oscillators().initial_moments(self.initial)
             if not self.scenario.langevin().stability.stable:
                 self.scenario.langevin().propagator(self.step * self.n_steps)
@@ -201,7 +202,7 @@ class Plan:
         return SOLVERS[self.solver]
 
     def bias(self) -> float:
-        """Largest relative error of a steady variance by the step; zero if there is no steady state."""
+        """Largest relative error of a steady variance by the step; NaN if there is no steady state to judge by."""
         verdict = bias.judge(self.solver_instance(), self.equations, self.step)
         return abs(verdict.largest)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -174,9 +175,21 @@ def force_kinds(forces: Sequence[Force]) -> reference.Kinds:
     for number, force in zip(_kind_of(forces), forces, strict=True):
         function: Callable[..., Any] = getattr(force.function, "py_func", force.function)
         if number >= FIRST_OWN_KIND and not force.vectorized:
-            function = np.vectorize(function, otypes=[float], excluded={2 if force.pair else 1})
+            function = np.vectorize(_as_numba(function), otypes=[float], excluded={2 if force.pair else 1})
         result[number] = reference.Kind(function, force.pair, force.parameters.shape[-1])
     return result
+
+
+def _as_numba(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, with what Python refuses and compiled code returns: infinities and their like."""
+
+    def call(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except (OverflowError, ZeroDivisionError):
+            return math.nan
+
+    return call
 
 
 def own_functions(forces: Sequence[Force]) -> tuple[tuple[int, Callable[..., Any], bool, int], ...]:
@@ -198,8 +211,7 @@ def fault_of_force(forces: Sequence[Force]) -> Iterator[None]:
         raise
     except Exception as error:  # a user's function may raise anything
         own = ", ".join(f"`{getattr(function, '__name__', function)}`" for _, function, *_ in own_functions(forces))
-        if not own:
-            raise
+        own = own or "of the package, with other parameters than its builder gives it,"
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise PlanError(
             f"The force {own} cannot be evaluated ({reason}); it must return a number for any displacements, and with "
@@ -210,8 +222,17 @@ def fault_of_force(forces: Sequence[Force]) -> Iterator[None]:
 def compile_error(function: Callable[..., Any], error: Exception) -> PlanError:
     """What to say of a function that numba cannot compile."""
     name = getattr(function, "__name__", repr(function))
-    reason = str(error).strip().splitlines()
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = (
+        "Untyped global",
+        "Cannot determine",
+        "Unknown attribute",
+        "No implementation",
+        "nsupported",
+        "not defined",
+    )
+    reason = next((line for line in lines if any(words in line for words in telling)), type(error).__name__)
     return PlanError(
-        f"numba cannot compile the force `{name}` ({reason[-1] if reason else type(error).__name__}); write it with "
+        f"numba cannot compile the force `{name}` ({reason[:200]}); write it with "
         "arithmetic on numbers, or give a NumPy function with vectorized=True."
     )

@@ -25,9 +25,9 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     xarray.Dataset
         `position` [m] and, unless overdamped, `velocity` [m/s], with dims (trajectory, time, particle, axis), backed by
         Dask. What is not computed yet reads as NaN; the attributes `units_done` and `units_total` say how far the run
-        is, `scenario` holds its scenario file, `initial` its initial state, `fingerprint` its identity, and `diverged`
-        lists the trajectories that left the range of floating-point numbers. With a ledger there are also `work`,
-        `heat` and `drive_work` since time zero [J].
+        is, `scenario` holds its scenario file, `initial` its initial state, `fingerprint` its identity. `diverged`
+        lists the trajectories that left the range of floating-point numbers, and `diverged_time` when [s]. With a
+        ledger there are also `work`, `heat` and `drive_work` since time zero [J].
 
     Raises
     ------
@@ -49,7 +49,7 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     axis = [store.plan.scenario.axis]
     for name in store.quantities:
         dataset[name].attrs.pop("axis_name", None)
-    done = store.done
+    done, diverged = store.done, store.diverged
     dataset = dataset.assign_coords(axis=("axis", np.array(axis)))
     dataset.attrs = {
         "title": store.plan.scenario.name,
@@ -57,7 +57,8 @@ def open_dataset(path: str | Path) -> xr.Dataset:
         "initial": store.plan.initial,
         "fingerprint": store.plan.fingerprint,
         "own_forces": len(store.plan.forces),
-        "diverged": list(store.diverged),
+        "diverged": list(diverged),
+        "diverged_time": [float(store.plan.time[index]) for index in diverged.values()],
         "units_done": int(done.sum()),
         "units_total": int(done.size),
     }

@@ -128,6 +128,8 @@ def linear_step(
 def evaluate(state: FloatArray, forces: Forces, kinds: Kinds) -> tuple[FloatArray, Sequence[FloatArray]]:
     """Force on each particle, (N, B), and each directed force alone."""
     place = [forces.unit[j] * state[forces.position[j]] for j in range(len(forces.unit))]
+    for row in place:
+        row.setflags(write=False)  # a function that works in place would move the particles of others
     total = np.zeros((len(forces.unit), state.shape[1]))
     each = []
     for kind, (j, k), p in zip(forces.kind, forces.particle, forces.parameter, strict=True):

@@ -86,7 +86,7 @@ def simulate(
         `position` and `velocity` (trajectory, time, particle) in SI; or `amplitude` (trajectory, time, mode); with a
         ledger also `heat`, `drive_work` (trajectory, time, particle) and `work` (trajectory, time, particle, source)
         since time zero [J]. A trajectory that leaves the range of floating-point numbers is not finite from there on;
-        the attribute `diverged` lists such trajectories.
+        the attribute `diverged` lists such trajectories, and `diverged_time` when they were first seen so [s].
 
     Raises
     ------
@@ -210,7 +210,8 @@ def _require_same(ledger: Any, equations: Langevin) -> None:
         raise PlanError(f"`ledger` must be the Oscillators that are simulated, but is {checks.short(ledger)}.")
     own = ledger.langevin()
     same = own.coordinate == equations.coordinate and own.time_unit == equations.time_unit
-    for name in ("unit", "drift_matrix", "noise_covariance", "constant_drift"):
+    # The scaled equations of heavier particles in stiffer traps are the same, but not what a force does to them.
+    for name in ("unit", "drift_matrix", "noise_covariance", "constant_drift", "mobility"):
         same = same and np.array_equal(getattr(own, name), getattr(equations, name))
     if not same:
         raise PlanError("`ledger` must be the Oscillators that `system` describes, but their equations are others.")
@@ -231,4 +232,6 @@ def _dataset(equations: Langevin, states: FloatArray, time: FloatArray, arrays: 
     dataset = xr.Dataset(values, coords={"time": ("time", time, {"units": unit})})
     diverged = np.flatnonzero(~np.isfinite(states[:, -1]).all(axis=-1))
     dataset.attrs["diverged"] = diverged.tolist()
+    first = [int(np.argmin(np.isfinite(states[index]).all(axis=-1))) for index in diverged]
+    dataset.attrs["diverged_time"] = time[first].tolist()
     return dataset

@@ -14,6 +14,7 @@ import numpy as np
 
 from stochbind.checks import FloatArray
 from stochbind.engine import bias, tables
+from stochbind.engine.linearisation import with_drift
 from stochbind.engine.programs import Coefficients, Program, force_tables
 from stochbind.errors import PlanError
 from stochbind.forces import Force
@@ -109,6 +110,8 @@ class Solver(abc.ABC):
                 f"The solver {self.name!r} takes equations that do not change with time; use "
                 f'solver = "{"strang" if equations.forces else "exact"}".'
             )
+        if isinstance(system, Protocol) and equations.forces:
+            _require_still(system)
         coefficients = {**self.linear_tables(system, step, n_steps), **force_tables(equations, step)}
         for piece in bias.pieces(system):
             bias.require_small(self, piece, step, n_steps, allowed_bias)
@@ -117,6 +120,20 @@ class Solver(abc.ABC):
     def load(self, coefficients: Coefficients, forces: Sequence[Force]) -> Program:
         """A program of tables that were stored, with the forces whose functions they need."""
         return Program(self.scheme, coefficients, tuple(forces))
+
+
+def _require_still(protocol: Protocol) -> None:
+    """Raise `PlanError` if a kick moves a position: the forces of its step would be of first order only."""
+    where = protocol.equations.select("position")
+    for index, kick in enumerate(protocol.kicks):
+        moved = kick.shift is not None and np.any(np.asarray(kick.shift)[where] != 0)
+        if kick.matrix is not None:
+            moved = moved or np.any(np.asarray(kick.matrix)[where] != np.eye(protocol.equations.dimension)[where])
+        if moved:
+            raise PlanError(
+                f"kicks[{index}] moves positions, which beside forces beyond the linear ones is not supported; kick "
+                "velocities, or end one simulation at the jump and begin another."
+            )
 
 
 class _Flow(Solver):
@@ -150,7 +167,7 @@ class _Flow(Solver):
 
     def linear_step(self, drift: FloatArray, slope: FloatArray, equations: Langevin, step: float) -> bias.Step:
         """Half a kick, the flow, half a kick."""
-        exact = bias.with_drift(equations, drift).propagator(step)
+        exact = with_drift(equations, drift).propagator(step)
         root = covariance_root(exact.covariance)
         gain = 0.5 * step / equations.time_unit * slope
         kick = np.eye(len(drift)) + gain + 0.5 * gain @ gain

@@ -15,6 +15,9 @@ from stochbind import checks
 from stochbind.errors import PlanError
 from stochbind.forces import Force
 
+#: Modules whose content does not change.
+_KNOWN_MODULES = ("math", "cmath", "numpy", "scipy", "numba", "stochbind", "builtins", "operator")
+
 
 class Remembered:
     """Stands for a function that a run was started with, and that its store only knows by name."""
@@ -79,6 +82,10 @@ def identity(function: Callable[..., Any]) -> tuple[str, str]:
 def _text(function: Any, name: str, callers: tuple[Any, ...]) -> str:
     """Source of a function, with the values of its defaults and of the names that it takes from elsewhere."""
     code = getattr(function, "__code__", None)
+    if inspect.ismethod(function):
+        raise PlanError(
+            f"The force `{name}` is a method, and what its object holds a plan cannot know; give a plain function."
+        )
     if code is None:
         raise PlanError(f"The force `{name}` has neither source nor code; give a plain function.")
     try:
@@ -89,6 +96,9 @@ def _text(function: Any, name: str, callers: tuple[Any, ...]) -> str:
     used = {key: function.__globals__[key] for key in _globals(code) if key in function.__globals__}
     used |= {key: cell.cell_contents for key, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)}
     used["defaults of"] = function.__defaults__
+    used["keyword defaults of"] = tuple(
+        item for pair in sorted((function.__kwdefaults__ or {}).items()) for item in pair
+    )
     parts = [source]
     for key, value in sorted(used.items()):
         plain = getattr(value, "py_func", value)
@@ -108,6 +118,11 @@ def _value(value: Any, key: str, name: str) -> str:
         return ", ".join(_value(part, key, name) for part in value)
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
         return f"{value.dtype} {value.shape} {value.tobytes().hex()}"
+    if inspect.ismodule(value) and value.__name__.partition(".")[0] not in _KNOWN_MODULES:
+        raise PlanError(
+            f"The force `{name}` uses the module `{key}`, whose numbers a plan does not see; import the numbers "
+            "that it needs by name, or hand them in as parameters."
+        )
     if inspect.ismodule(value) or inspect.isbuiltin(value) or isinstance(value, type | np.ufunc):
         return f"{getattr(value, '__module__', '')}.{value.__name__}"
     raise PlanError(

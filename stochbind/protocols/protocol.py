@@ -10,6 +10,7 @@ from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -58,8 +59,16 @@ class Protocol:
     drives: tuple[Drive, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("pieces", "kicks", "drives"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name, what in (("pieces", "(duration, equations)"), ("kicks", "Kick"), ("drives", "Drive")):
+            given = getattr(self, name)
+            if not isinstance(given, Iterable):
+                raise ScenarioError(f"`{name}` must be a sequence of {what}, but is {checks.short(given)}.")
+            object.__setattr__(self, name, tuple(given))
+            items: tuple[Any, ...] = getattr(self, name)
+            for index, one in enumerate(items):
+                kind = {"kicks": Kick, "drives": Drive}.get(name, tuple)
+                if not isinstance(one, kind) or (isinstance(one, tuple) and len(one) != 2):
+                    raise ScenarioError(f"`{name}[{index}]` must be {what}, but is {checks.short(one)}.")
         if not self.pieces:
             raise ScenarioError("`pieces` must hold at least one duration with its equations, but is empty.")
         for index, (duration, equations) in enumerate(self.pieces):
@@ -357,7 +366,11 @@ class Protocol:
 
 def in_units_of(equations: Langevin, reference: Langevin) -> Langevin:
     """The same equations in the units of coordinates and time of others, so that both fit into one protocol."""
-    checks.array("unit", equations.unit, reference.unit.shape)
+    if equations.coordinate != reference.coordinate:
+        raise ScenarioError(
+            f"`equations` must have the coordinates of `reference`, but has {equations.dimension} of its own where "
+            f"those are {reference.dimension}, or other names."
+        )
     time = reference.time_unit / equations.time_unit
     scale = equations.unit / reference.unit
     return replace(
@@ -384,6 +397,11 @@ def _require_alike(name: str, equations: Langevin, first: Langevin) -> None:
                 f"`{name}.{what}` is {checks.short(a)}, but that of the first piece is {checks.short(b)}; bring all "
                 "pieces to the same units with `in_units_of`."
             )
+    if equations.forces and not np.array_equal(equations.mobility, first.mobility):
+        raise ScenarioError(
+            f"`{name}.mobility` is {checks.short(equations.mobility)}, but that of the first piece is "
+            f"{checks.short(first.mobility)}; forces cannot change in time, and so neither what they drive."
+        )
     same = len(equations.forces) == len(first.forces)
     if not (same and all(a is b for a, b in zip(equations.forces, first.forces, strict=True))):
         raise ScenarioError(

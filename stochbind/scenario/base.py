@@ -86,7 +86,7 @@ class RunSettings(Part):
     initial: Literal["thermal", "stationary", "rest"] | None = None
     solver: SolverName | None = None
     ledger: Annotated[bool, Field(strict=True)] | None = None
-    allowed_bias: Annotated[float, Field(gt=0)] | None = None
+    allowed_bias: Annotated[float, Field(strict=True, gt=0)] | None = None
 
 
 class HarmonicDrive(Part):
