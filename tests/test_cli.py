@@ -163,3 +163,33 @@ def test_help_is_light():
 def test_every_command_has_help_with_an_example():
     for command in ("run", "info", "validate", "plot", "scenarios"):
         assert f"stochbind {command}" in " ".join(invoke(command, "--help").stdout.split())
+
+
+def test_runs_with_drives_forces_ledgers_and_lost_trajectories_can_be_validated_and_drawn(tmp_path):
+    scenarios = Path(SCENARIO).parent
+    driven, lost = tmp_path / "driven.zarr", tmp_path / "lost.zarr"
+    invoke("run", scenarios / "driven_pair.toml", "-o", driven, "--trajectories", "64", "--parallel", "threads")
+    report = json.loads(invoke("validate", driven, "--json").stdout)
+    rows = {(row["quantity"], row["where"]): row for row in report["rows"]}
+    assert report["agrees"]
+    assert rows["kinetic temperature", "1"]["steady"] is None  # the drive never lets it rest
+    power = rows["work of the drives", "1"]["value"]
+    assert power == pytest.approx(0.1**2 / (2 * 0.1), rel=0.2)  # F^2/(2 m gamma) at resonance
+    invoke(
+        "run", scenarios / "driven_pair.toml", "-o", tmp_path / "bare", "--no-ledger", "--trajectories", "8", *SMALL[2:]
+    )
+    assert "work" not in sb.open(tmp_path / "bare")
+
+    text = (scenarios / "duffing_particle.toml").read_text().replace("cubic_stiffness = 1.0", "cubic_stiffness = -0.08")
+    (tmp_path / "soft.toml").write_text(text)
+    result = invoke("run", tmp_path / "soft.toml", "-o", lost, "--trajectories", "64", "--parallel", "serial")
+    assert "trajectories diverged" in result.stderr
+    n_lost = len(sb.open(lost).attrs["diverged"])
+    assert 0 < n_lost < 64
+    shown = invoke("validate", lost).stdout
+    assert f"{n_lost} of 64 trajectories diverged" in " ".join(shown.split())
+    assert "No verdict" in shown
+    assert "position temperature" not in shown
+    for store in (driven, lost):
+        invoke("plot", store, "-o", tmp_path / "figure.png")
+        assert (tmp_path / "figure.png").stat().st_size > 20_000

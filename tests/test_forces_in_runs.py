@@ -4,6 +4,7 @@ import functools
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import pytest
 import stochbind as sb
 import systems
 from stochbind import fields
+from stochbind.engine import stored_forces
 from stochbind.engine.stored_forces import identity
-from stochbind.errors import PlanError, StoreMismatchError
+from stochbind.errors import PlanError, StochbindError, StoreMismatchError
 from stochbind.forces import Force
 from stochbind.langevin import Moments
 from test_ledger import tree_digest
@@ -442,3 +444,95 @@ def test_a_cold_cache_works_for_two_processes_at_once(kind, tmp_path):
         assert eval(output) == expected.tolist()
     if kind == "empty":
         assert any((tmp_path / "cache").rglob("*.nbc"))
+
+
+STRENGTH = 1.0
+
+
+def strong(x, p):
+    return -STRENGTH * p[0] * x * x * x
+
+
+def test_a_function_whose_globals_changed_is_compiled_anew(monkeypatch):
+    equations = systems.oscillator(3.0).langevin().with_forces(Force(function=strong, parameters=np.ones((1, 1))))
+    options = {"step": 0.05, "n_steps": 40, "n_trajectories": 8, "save_every": 40}
+    ends = []
+    for value in (1.0, 5.0):
+        monkeypatch.setitem(globals(), "STRENGTH", value)
+        fast, plain = (sb.simulate(equations, **options, compiled=way).position.to_numpy() for way in (True, False))
+        np.testing.assert_allclose(fast, plain, atol=1e-13)
+        ends.append(fast)
+    assert np.abs(ends[1] - ends[0]).max() > 1e-3
+
+
+class Spring:
+    def __init__(self, strength):
+        self.strength = strength
+
+    def force(self, x, p):
+        return -self.strength * p[0] * x
+
+
+def keyword(x, p, *, strength=1.0):
+    return -strength * p[0] * x
+
+
+def with_module(x, p):
+    return -systems.oscillator * x
+
+
+def test_identities_see_what_a_function_depends_on():
+    with pytest.raises(PlanError, match="is a method"):
+        stored_forces.identity(Spring(1.0).force)
+    with pytest.raises(PlanError, match="uses the module `systems`"):
+        stored_forces.identity(with_module)
+    before = stored_forces.identity(keyword)
+    keyword.__kwdefaults__["strength"] = 50.0
+    try:
+        assert stored_forces.identity(keyword) != before
+    finally:
+        keyword.__kwdefaults__["strength"] = 1.0
+    assert stored_forces.identity(keyword) == before
+
+
+def test_functions_that_work_in_place_cannot_move_other_particles():
+    def in_place(x_j, x_k, p):
+        x_j -= x_k
+        x_j *= -p[0]
+        return x_j
+
+    equations = systems.underdamped_pair().langevin()
+    force = Force(function=in_place, parameters=np.ones((2, 2, 1)), vectorized=True)
+    with pytest.raises(PlanError, match="read-only"):
+        sb.simulate(equations.with_forces(force), step=0.05, n_steps=4, allowed_bias=1e9)
+
+
+@pytest.mark.parametrize("wrong", [strong, [1.0], Force(function=strong, parameters=np.ones((2, 1)))])
+def test_what_is_no_force_is_told(wrong):
+    with pytest.raises(StochbindError, match="forces"):
+        replace(systems.oscillator(3.0), forces=wrong).langevin()
+
+
+def runaway(n_trajectories):
+    scenario = sb.OscillatorScenario(
+        name="runaway",
+        units="reduced",
+        particle=[
+            {"mass": 1.0, "stiffness": 1.0, "cubic_stiffness": -3.0, "damping_rate": 0.3, "bath_temperature": 1.0}
+        ],
+    )
+    return sb.Plan(
+        scenario=scenario, step=0.02, n_steps=3000, n_trajectories=n_trajectories, save_every=30, allowed_bias=1e9
+    )
+
+
+def test_a_run_of_which_every_trajectory_diverges_is_finished(tmp_path):
+    """Chunks of nothing but NaN are data: written, flushed, and in the ledger."""
+    store = sb.run(runaway(20), tmp_path / "run.zarr", map=map)
+    store.require_complete()
+    store.verify()
+    assert sorted(store.diverged) == list(range(20))
+    record = sb.open(tmp_path / "run.zarr")
+    assert len(record.attrs["diverged_time"]) == 20
+    with pytest.raises(StochbindError, match="stayed finite"):
+        sb.validate(record)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import integrate, linalg
 
+import stochbind as sb
 import systems
 from stochbind.errors import PlanError, ScenarioError, UnstableError
 from stochbind.forces import Force
@@ -640,3 +641,30 @@ def test_the_phase_of_a_turn_needs_pi_to_all_its_digits():
 
     assert abs(mpmath.mpf(TWO_PI.numerator) / TWO_PI.denominator - 2 * mpmath.pi) < mpmath.mpf(10) ** -85
     assert Drive(0, 1.0, 1.0).turns(Fraction(0)) == 0
+
+
+def test_pieces_that_forces_would_drive_otherwise_are_refused():
+    force = sb.fields.duffing(np.array([1.0]))
+
+    def overdamped(friction):
+        return sb.Oscillators(
+            stiffness=np.ones(1), friction=np.array([friction]), bath_temperature=np.ones(1), coupling=np.zeros((1, 1)),
+            reduced=True, forces=(force,),
+        ).langevin()  # fmt: skip
+
+    first = overdamped(1.0)
+    with pytest.raises(ScenarioError, match="mobility"):
+        Protocol(pieces=((1.0, first), (1.0, in_units_of(overdamped(10.0), first))))
+
+
+@pytest.mark.parametrize("wrong", [{"drives": [(0, 1.0, 1.0)]}, {"kicks": [1.0]}, {"drives": 3}])
+def test_what_is_no_kick_or_drive_is_told(wrong):
+    with pytest.raises(ScenarioError, match=f"`{next(iter(wrong))}"):
+        Protocol(pieces=((1.0, sb.Langevin(drift_matrix=[[-1.0]], noise_covariance=[[1.0]])),), **wrong)
+
+
+def test_pieces_without_a_comma_are_told():
+    equations = sb.Langevin(drift_matrix=[[-1.0]], noise_covariance=[[1.0]])
+    for wrong in ((1.0, equations), [equations], equations):
+        with pytest.raises(ScenarioError, match="`pieces"):
+            Protocol(pieces=wrong)

@@ -337,3 +337,26 @@ def test_cores_are_one_in_a_thread_of_dask():
         Client(cluster) as client,
     ):
         assert client.submit(n_cores).result() == 1
+
+
+def test_ledgers_of_heavier_particles_are_refused():
+    """All of a mass, a spring, a drag and a temperature doubled: the same scaled equations, twice the energies."""
+    array = systems.underdamped_pair()
+    names = ("mass", "stiffness", "friction", "bath_temperature", "coupling")
+    doubled = replace(array, **{name: 2.0 * getattr(array, name) for name in names})
+    with pytest.raises(PlanError, match="`ledger` must be the Oscillators"):
+        sb.simulate(array.langevin(), step=0.1, n_steps=1, ledger=doubled)
+
+
+def test_overflow_is_divergence_in_numpy_too():
+    import math as plain_math
+
+    def explosive(x, p):
+        return p[0] * plain_math.exp(300.0 * x)
+
+    equations = systems.oscillator(3.0).langevin().with_forces(sb.Force(function=explosive, parameters=[[1e-6]]))
+    options = {"step": 0.05, "n_steps": 400, "n_trajectories": 4, "save_every": 40, "seed": 1, "allowed_bias": 1e9}
+    lost = [sb.simulate(equations, **options, compiled=way).attrs for way in (True, False)]
+    assert lost[0]["diverged"] == lost[1]["diverged"] == [0, 1, 2, 3]
+    assert lost[0]["diverged_time"] == lost[1]["diverged_time"]
+    assert all(0 < time <= 20.0 for time in lost[0]["diverged_time"])

@@ -381,3 +381,64 @@ def test_an_independent_library_agrees_path_by_path(theirs, ours, array):
     if equations.dimension == 2:
         d = sb.simulate(wrong, solver=ours, **options)
         assert np.abs(d.position - b.position).max() > 1e-3
+
+
+def double_well(**change):
+    array = replace(
+        systems.oscillator(2.0), stiffness=np.array([-1.0]), friction=np.array([0.5]), bath_temperature=np.array([0.1]),
+        **change,
+    )  # fmt: skip
+    return array.langevin().with_forces(fields.duffing(np.array([1.0])))
+
+
+def test_steps_are_judged_in_the_wells_where_the_origin_does_not_hold():
+    """Two wells of stiffness 2 at x = +-1; the top between them is an equilibrium too, but nobody is there."""
+    equations = double_well()
+    states = linearisation.equilibria(equations)
+    assert sorted(float(state[0] * equations.unit[0]) for state in states) == pytest.approx([-1.0, 1.0], abs=1e-6)
+    assert bias.judge(SOLVERS["strang"], equations, 0.6).largest < -0.05
+    for name, step in (("strang", 0.6), ("euler_maruyama", 0.1)):
+        with pytest.raises(PlanError, match="too long"):
+            SOLVERS[name].program(equations, step)
+    SOLVERS["strang"].program(equations, 0.1)
+    runaway = replace(equations, forces=(fields.duffing(np.array([-1.0])),))
+    assert math.isnan(bias.judge(SOLVERS["strang"], runaway, 0.1).largest)  # nothing holds, nothing is told
+
+
+def test_solvers_that_grow_too_slowly_are_refused_too():
+    inverted = replace(systems.oscillator(2.0), stiffness=np.array([-1.0]), friction=np.array([0.5])).langevin()
+    with pytest.raises(PlanError, match=r"changes amplitudes by -"):
+        SOLVERS["euler_maruyama"].program(inverted, 0.1, 100)
+    SOLVERS["exact"].program(inverted, 0.1, 100)
+
+
+def test_all_pieces_of_a_protocol_with_forces_are_judged():
+    cold = duffing_system(overdamped=True, cubic=1.0)
+    hot = replace(cold, noise_covariance=100.0 * cold.noise_covariance)
+    for first, second in ((cold, hot), (hot, cold)):
+        alternating = Protocol(pieces=((1.0, first), (1.0, second)) * 16, periodic=True)
+        with pytest.raises(PlanError, match="too long"):
+            SOLVERS["strang"].program(alternating, 0.05, 100)
+
+
+def test_jumps_of_positions_beside_forces_are_refused():
+    """A force acts before a jump and after it; halving its kick around it is of first order only."""
+    from stochbind.protocols import Kick
+
+    equations = duffing_system(overdamped=False)
+    jump = Protocol.constant(equations, kicks=[Kick(0.35, shift=np.array([0.5, 0.0]))])
+    with pytest.raises(PlanError, match=r"kicks\[0\] moves positions"):
+        SOLVERS["strang"].program(jump, 0.1, 10)
+    SOLVERS["strang"].program(Protocol.constant(equations, kicks=[Kick(0.35, shift=np.array([0.0, 0.5]))]), 0.1, 10)
+
+
+def test_slopes_of_forces_are_those_of_the_whole_drift():
+    equations = anharmonic(systems.underdamped_pair().langevin())
+    state = np.array([0.3, -0.2, 0.1, 0.4])
+    drift, slope = linearisation.force_slope(equations, state)
+    np.testing.assert_allclose(drift, equations.drift(state) - equations.drift_matrix @ state, atol=1e-13)
+    for i in range(4):
+        change = 1e-6 * np.eye(4)[i]
+        whole = (equations.drift(state + change) - equations.drift(state - change)) / 2e-6
+        np.testing.assert_allclose(slope[:, i], whole - equations.drift_matrix[:, i], atol=1e-8)
+    assert np.abs(slope - slope.T).max() > 1e-3
