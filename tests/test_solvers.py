@@ -1,7 +1,11 @@
 """Solvers: compiled paths against NumPy, declared orders, the bias told before the run, and an independent library."""
 
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -442,3 +446,31 @@ def test_slopes_of_forces_are_those_of_the_whole_drift():
         whole = (equations.drift(state + change) - equations.drift(state - change)) / 2e-6
         np.testing.assert_allclose(slope[:, i], whole - equations.drift_matrix[:, i], atol=1e-8)
     assert np.abs(slope - slope.T).max() > 1e-3
+
+
+def test_whole_paths_have_the_same_bits_on_another_processor(tmp_path):
+    """Nonlinear, with drives and ledger, compiled for a processor without wide vectors, from the same tables."""
+    array = systems.underdamped_pair()
+    driven = Protocol.constant(anharmonic(array.langevin()), drives=[Drive(0, 0.7, 1.3)])
+    from stochbind.engine import accounts
+
+    program = SOLVERS["strang"].program(driven, 0.05, 100)
+    program.coefficients.update(accounts.ledger_tables(array, driven, 0.05))
+    np.savez(tmp_path / "tables.npz", **program.coefficients)
+    code = (
+        "import sys, hashlib, numpy as np\n"
+        "sys.path.insert(0, sys.argv[2])\n"
+        "import test_solvers as t, systems\n"
+        "from stochbind.engine.programs import Program\n"
+        "forces = t.anharmonic(systems.underdamped_pair().langevin()).forces\n"
+        "program = Program(t.SOLVERS['strang'].scheme, dict(np.load(sys.argv[1])), forces)\n"
+        "result = t.both_ways(program)[0]\n"
+        "print(hashlib.sha256(b''.join(part.tobytes() for part in result)).hexdigest())\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "tables.npz"), str(Path(__file__).parent)]
+    digests = []
+    for extra in ({}, {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}):
+        environment = {**os.environ, **extra}
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        digests.append(done.stdout)
+    assert digests[0] == digests[1]
