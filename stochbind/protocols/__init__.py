@@ -7,6 +7,6 @@ change, times are in seconds, states are scaled, and everything exact is of the 
 
 from stochbind.protocols.actions import Drive as Drive
 from stochbind.protocols.actions import Kick as Kick
+from stochbind.protocols.likeness import in_units_of as in_units_of
 from stochbind.protocols.protocol import Protocol as Protocol
-from stochbind.protocols.protocol import in_units_of as in_units_of
 from stochbind.protocols.schedule import Schedule as Schedule
