@@ -141,7 +141,10 @@ def demo(options):
 
 
 def test(options):
-    return show("-m", "pytest", *options)
+    several = (
+        [] if {"-n", "--pdb", "-s"} & set(options) else ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "worksteal"]
+    )
+    return show("-m", "pytest", *several, *options)
 
 
 def check(options):

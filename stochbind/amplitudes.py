@@ -204,7 +204,7 @@ def real_parts(amplitude: Any) -> FloatArray:
     amplitude : (..., M) complex
         Amplitudes.
     """
-    value = np.asarray(amplitude, dtype=np.complex128)
+    value = np.atleast_1d(np.asarray(amplitude, dtype=np.complex128))
     return np.concatenate([value.real, value.imag], axis=-1)
 
 
@@ -378,6 +378,11 @@ def _require_quantum(normal: ComplexArray, antinormal: ComplexArray) -> None:
 
 def _blocks(covariance: Any, mean: Any) -> tuple[npt.NDArray[np.float64], ...]:
     """Second moments of real and imaginary parts: those of xx, xy, yx and yy."""
+    if np.iscomplexobj(covariance) or np.iscomplexobj(mean):
+        raise ScenarioError(
+            "`covariance` and `mean` must be those of the real and imaginary parts, but are complex; for a matrix of "
+            "amplitudes the occupations are its diagonal."
+        )
     second = np.asarray(covariance, dtype=np.float64)
     if second.ndim < 2 or second.shape[-1] != second.shape[-2] or second.shape[-1] % 2:
         raise ScenarioError(f"`covariance` must have the shape (..., 2M, 2M), but has {second.shape}.")

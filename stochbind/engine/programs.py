@@ -223,15 +223,9 @@ def compile_error(function: Callable[..., Any], error: Exception) -> PlanError:
     """What to say of a function that numba cannot compile."""
     name = getattr(function, "__name__", repr(function))
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = (
-        "Untyped global",
-        "Cannot determine",
-        "Unknown attribute",
-        "No implementation",
-        "nsupported",
-        "not defined",
-    )
-    reason = next((line for line in lines if any(words in line for words in telling)), type(error).__name__)
+    telling = ("Untyped global", "Cannot determine", "Unknown attribute", "No implementation", "unsupported", "not ")
+    lines = [line for line in lines if not line.startswith(("Failed in", "During", "File"))]
+    reason = next((line for words in telling for line in lines if words in line), type(error).__name__)
     return PlanError(
         f"numba cannot compile the force `{name}` ({reason[:200]}); write it with "
         "arithmetic on numbers, or give a NumPy function with vectorized=True."
