@@ -141,10 +141,9 @@ def demo(options):
 
 
 def test(options):
-    several = (
-        [] if {"-n", "--pdb", "-s"} & set(options) else ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "worksteal"]
-    )
-    return show("-m", "pytest", *several, *options)
+    alone = {"-n", "-s", "--pdb"} & set(options)
+    cores = [] if alone else ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "worksteal"]
+    return show("-m", "pytest", *cores, *options)
 
 
 def check(options):
