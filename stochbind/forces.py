@@ -20,6 +20,13 @@ from stochbind.checks import FloatArray
 from stochbind.errors import ScenarioError
 
 
+def plain_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The Python function behind one that numba compiled; any other as it is (wrappers copy numba's attributes)."""
+    is_compiled = type(function).__module__.partition(".")[0] == "numba"
+    result: Callable[..., Any] = function.py_func if is_compiled else function  # type: ignore[attr-defined]
+    return result
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Force:
     """A force field of N particles: a function, and its parameters.
@@ -112,7 +119,7 @@ class Force:
         (N, ...) float
             Forces; of pairs, the sum over k in ascending order.
         """
-        function: Callable[..., Any] = getattr(self.function, "py_func", self.function)
+        function: Callable[..., Any] = plain_function(self.function)
         if not self.vectorized:
             function = np.vectorize(function, otypes=[float], signature=None, excluded={2 if self.pair else 1})
         assert self.active is not None

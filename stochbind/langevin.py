@@ -256,18 +256,17 @@ class Langevin:
         kind: Any = np.longdouble if self.dimension <= EXTENDED_PRECISION_UP_TO else np.float64
         drift = self.drift_matrix.astype(kind)
         noise = self.noise_covariance.astype(kind)
-        covariance = np.zeros_like(noise)
-        for _ in range(4 if kind is np.longdouble else 2):
-            half = drift @ covariance
-            residual = (half + half.T + noise).astype(np.float64)
-            if self.dimension > LARGEST_SCHUR:
-                step = accumulated(self.drift_matrix, residual)
-            else:
-                with warnings.catch_warnings():  # of bad conditioning: whether it matters is told below
-                    warnings.simplefilter("ignore")
-                    step = linalg.solve_continuous_lyapunov(self.drift_matrix, -residual)
-            covariance = covariance + 0.5 * (step + step.T).astype(kind)
-        if not np.abs(step).max() <= LARGEST_COVARIANCE_ERROR * float(np.abs(covariance).max()):
+        # For many coordinates by doubling first; rates of very different size need Schur's form.
+        for doubling in (True, False) if self.dimension > LARGEST_SCHUR else (False,):
+            covariance = np.zeros_like(noise)
+            for _ in range(4 if kind is np.longdouble else 2):
+                half = drift @ covariance
+                step = self._lyapunov((half + half.T + noise).astype(np.float64), doubling)
+                covariance = covariance + 0.5 * (step + step.T).astype(kind)
+            resolved = np.abs(step).max() <= LARGEST_COVARIANCE_ERROR * float(np.abs(covariance).max())
+            if resolved:
+                break
+        if not resolved:
             raise UnstableError(
                 "The stationary covariance cannot be resolved in double precision: the slowest decay, "
                 f"{-self.stability.growth_rate:.3g}{'' if self.reduced else ' 1/s'}, is too close to an exceptional "
@@ -282,6 +281,14 @@ class Langevin:
         for part in result:
             part.setflags(write=False)
         return result
+
+    def _lyapunov(self, noise: FloatArray, doubling: bool) -> FloatArray:
+        """X with ``A X + X A^T + noise = 0``, as double precision gives it."""
+        with warnings.catch_warnings():  # of bad conditioning: whether it matters is told by who asks
+            warnings.simplefilter("ignore")
+            if doubling:
+                return np.nan_to_num(accumulated(self.drift_matrix, noise), posinf=1e300)
+            return np.asarray(linalg.solve_continuous_lyapunov(self.drift_matrix, -noise), dtype=np.float64)
 
     @property
     def steady(self) -> Moments | None:

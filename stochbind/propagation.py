@@ -73,7 +73,8 @@ def propagate(
 def accumulated(drift_matrix: FloatArray, noise_covariance: FloatArray) -> FloatArray:
     r"""All noise that is left in the end, :math:`\int_0^\infty e^{As} N e^{A^T s} ds`, of a stable drift.
 
-    It solves :math:`A X + X A^T + N = 0`. From one unit of time on, by doubling, until the propagator has vanished.
+    It solves :math:`A X + X A^T + N = 0`. By doubling a time in which little decays, until the propagator has
+    vanished.
 
     Parameters
     ----------
@@ -83,14 +84,17 @@ def accumulated(drift_matrix: FloatArray, noise_covariance: FloatArray) -> Float
     Returns
     -------
     (d, d) float
-        X; infinities if the drift is not stable.
+        X; infinities if the drift is not stable, or rounding hides that it is.
     """
-    matrix, _, total = propagate(drift_matrix, np.zeros(len(drift_matrix)), noise_covariance, 1.0)
+    fastest = float(np.abs(drift_matrix).sum(axis=0).max()) or 1.0
+    matrix, _, total = propagate(drift_matrix, np.zeros(len(drift_matrix)), noise_covariance, 1.0 / fastest)
     with np.errstate(over="ignore", invalid="ignore"):
-        while np.isfinite(matrix).all() and np.abs(matrix).max() > 1e-20:
+        for _ in range(100):
+            if not np.isfinite(matrix).all() or np.abs(matrix).max() <= 1e-20:
+                break
             total = total + matrix @ total @ matrix.T
             matrix = matrix @ matrix
-    return total if np.isfinite(matrix).all() else np.full_like(total, np.inf)
+    return total if np.abs(matrix).max() <= 1e-20 else np.full_like(total, np.inf)
 
 
 def covariance_root(covariance: FloatArray) -> FloatArray:

@@ -536,3 +536,41 @@ def test_a_run_of_which_every_trajectory_diverges_is_finished(tmp_path):
     assert len(record.attrs["diverged_time"]) == 20
     with pytest.raises(StochbindError, match="stayed finite"):
         sb.validate(record)
+
+
+def test_wrappers_nested_tuples_and_classes_have_identities_of_their_own():
+    import numba
+
+    def base(x, p):
+        return -p[0] * x
+
+    def wrapped(inner, factor):
+        if factor == 1.0:
+
+            @functools.wraps(inner)
+            def wrapper(x, p):
+                return inner(x, p)
+        else:
+
+            @functools.wraps(inner)
+            def wrapper(x, p):
+                return 9.0 * inner(x, p)
+
+        return wrapper
+
+    assert identity(wrapped(base, 1.0))[1] != identity(wrapped(base, 9.0))[1]
+    compiled = wrapped(numba.njit(base), 9.0)  # carries the py_func of what it wraps
+    equations = systems.oscillator(3.0).langevin()
+    nine = equations.with_forces(Force(function=compiled, parameters=np.ones((1, 1)), vectorized=True))
+    np.testing.assert_allclose(nine.drift(np.array([1.0, 0.0])) - equations.drift(np.array([1.0, 0.0])), [0.0, -9.0])
+
+    def nested(values):
+        return lambda x, p: -x * values[0][-1]
+
+    assert identity(nested(((1.0, 9.0), (2.0,))))[1] != identity(nested(((1.0,), (9.0, 2.0))))[1]
+
+    class Constants:
+        k = 1.0
+
+    with pytest.raises(PlanError, match="uses the class"):
+        identity(lambda x, p: -Constants.k * x)

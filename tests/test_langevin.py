@@ -287,3 +287,12 @@ def test_steady_state_of_an_array_of_five_hundred():
     np.testing.assert_allclose(np.diagonal(covariance)[2:n], array.bath_temperature[2:], rtol=1e-10)
     driven = systems.identical_pair_kinetic(gamma=0.1, g1=0.1, g2=0.0, temperature=array.bath_temperature[:2])
     np.testing.assert_allclose(np.diagonal(covariance)[n : n + 2], driven, rtol=1e-10)
+
+
+def test_doubling_ends_whatever_the_rates():
+    slow = Langevin(drift_matrix=-1e-17 * np.eye(401), noise_covariance=1e-17 * np.eye(401))
+    np.testing.assert_allclose(np.diagonal(slow.stationary_covariance()), 0.5, rtol=1e-9)
+    rate = np.logspace(-9, 3, 401)
+    spread = Langevin(drift_matrix=-np.diag(rate), noise_covariance=np.eye(401))
+    np.testing.assert_allclose(np.diagonal(spread.stationary_covariance()), 0.5 / rate, rtol=1e-6)
+    assert np.isinf(accumulated(np.zeros((2, 2)), np.eye(2))).all()

@@ -474,3 +474,38 @@ def test_whole_paths_have_the_same_bits_on_another_processor(tmp_path):
         done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
         digests.append(done.stdout)
     assert digests[0] == digests[1]
+
+
+def few(n, *, damping=0.1, temperature=1.0):
+    return sb.Oscillators(
+        mass=np.ones(n), stiffness=np.ones(n), friction=np.full(n, damping), coupling=np.zeros((n, n)), reduced=True,
+        bath_temperature=np.broadcast_to(np.asarray(temperature, float), n).copy(),
+    ).langevin()  # fmt: skip
+
+
+def test_pairs_are_judged_stretched_and_hot_neighbours_hide_nothing():
+    """All particles displaced alike stretch no pair; a pendulum that turns over must not switch the judgement off."""
+    strang = SOLVERS["strang"]
+    pair = few(2).with_forces(Force(function=stretched, parameters=np.full((2, 2, 1), 10.0)))
+    assert math.isinf(bias.judge(strang, pair, 0.2).largest)
+    hot = few(2, temperature=(4.0, 1.0)).with_forces(
+        fields.pendulum(np.ones(2), np.array([1.0, 1e6])), fields.duffing(np.array([0.0, 10.0]))
+    )
+    assert abs(bias.judge(strang, hot, 0.4).largest) > 0.1
+    assert (
+        abs(
+            bias.judge(
+                strang, few(1, temperature=4.0).with_forces(fields.pendulum(np.ones(1), np.ones(1))), 1.0
+            ).largest
+        )
+        > 0.05
+    )
+    for temperature in (0.05, 1e-3, 1e-5):  # wells of 5, 250 and 25 000 k_B T
+        wells = few(1, damping=0.5, temperature=temperature).with_forces(
+            Force(function=lambda x, p: 2 * x - x * x * x, parameters=np.ones((1, 1)))
+        )
+        assert len(linearisation.equilibria(wells)) == 2
+        assert abs(bias.judge(strang, wells, 0.5).largest) > 0.03
+    soft = replace(few(1, damping=0.5), drift_matrix=np.array([[0.0, 1.0], [-1e-4, -0.5]]))
+    soft = soft.with_forces(fields.duffing(np.ones(1)))
+    assert abs(bias.judge(strang, soft, 0.1).largest) < 0.01  # measured: -0.3 +- 0.6 %

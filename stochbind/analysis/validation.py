@@ -178,10 +178,8 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
         notes.append("Directional transfer is left out, and the first law tells the power of the drives.")
     else:
         rows += _transfer_rows(array, found, exact, steady, notes)
-    settled_by = -stability.growth_rate * float(dataset["time"][start])
-    rows += _ledger_rows(
-        array, dataset, start, steady if linear and not scenario.drive and settled_by >= _SETTLING else None
-    )
+    steadily = initial == "stationary" or -stability.growth_rate * float(dataset["time"][start]) >= _SETTLING
+    rows += _ledger_rows(array, dataset, start, steady if linear and not scenario.drive and steadily else None)
     unitless = [row._replace(unit="") for row in rows] if scenario.reduced else rows
     time = dataset["time"]
     return Validation(

@@ -17,7 +17,7 @@ from stochbind.engine.programs import Program, compile_error, own_functions
 from stochbind.engine.stored_forces import identity
 from stochbind.engine.tables import Account, Forces, Linear
 from stochbind.errors import PlanError
-from stochbind.forces import Force
+from stochbind.forces import Force, plain_function
 
 _LOCK = threading.Lock()
 
@@ -145,7 +145,7 @@ def _compiled_rows(functions: tuple[tuple[int, Callable[..., Any], bool, int], .
 
 def _jit(function: Callable[..., Any]) -> Any:
     # Inlined into the loop over trajectories, which otherwise is not vectorised.
-    plain = getattr(function, "py_func", function)
+    plain = plain_function(function)
     return numba.njit(error_model="numpy", forceinline=True)(plain)
 
 

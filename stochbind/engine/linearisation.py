@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,13 +12,15 @@ from stochbind.checks import FloatArray
 from stochbind.engine.programs import fault_of_force
 from stochbind.errors import PlanError
 from stochbind.fields import BUILT_IN
-from stochbind.forces import Force
+from stochbind.forces import Force, plain_function
 from stochbind.langevin import Langevin
 
 #: Half the distance of the differences that make slopes, in scaled units.
 _DIFFERENCE = 1e-5
+#: So many particles are displaced one by one too.
+_FEW = 8
 #: Where a second equilibrium is looked for, in scaled units, if the first does not hold.
-_STARTS = (0.3, 1.0, 3.0, 10.0)
+_STARTS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4)
 
 
 def with_drift(equations: Langevin, drift: FloatArray) -> Langevin:
@@ -76,7 +78,7 @@ def _caller(force: Force) -> Callable[..., FloatArray]:
     parameters.setflags(write=False)
     if force.function in BUILT_IN:
         return lambda *places: np.asarray(force.function(*places, parameters.T), dtype=float)
-    plain: Any = getattr(force.function, "py_func", force.function)
+    plain: Any = plain_function(force.function)
 
     def each(*places: FloatArray) -> FloatArray:
         values = []
@@ -93,26 +95,91 @@ def equilibria(equations: Langevin) -> list[FloatArray]:
 
     An empty list if none is found.
     """
-    found: list[FloatArray] = []
-    for start in _starts(equations):
-        state = _newton(equations, start)
-        if state is None or any(np.abs(state - other).max() < 1e-6 for other in found):
-            continue
-        if with_drift(equations, equations.drift_matrix + force_slope(equations, state)[1]).stability.stable:
-            found.append(state)
-            if not start.any():
-                break
-    return found
-
-
-def _starts(equations: Langevin) -> Iterator[FloatArray]:
-    d, where = equations.dimension, equations.select("position")
-    yield np.zeros(d)
+    origin = _holding(equations, np.zeros(equations.dimension))
+    if origin is not None:
+        return [origin]
+    where = equations.select("position")
     for size in _STARTS:
+        found: list[FloatArray] = []
         for pattern in (np.ones(len(where)), -np.ones(len(where)), (-1.0) ** np.arange(len(where))):
-            start = np.zeros(d)
+            start = np.zeros(equations.dimension)
             start[where] = size * pattern
-            yield start
+            state = _holding(equations, start)
+            if state is not None and not any(np.abs(state - other).max() < 1e-6 for other in found):
+                found.append(state)
+        if found:
+            return found
+    return []
+
+
+def _holding(equations: Langevin, start: FloatArray) -> FloatArray | None:
+    """An equilibrium that holds, found from a start, or None."""
+    state = _newton(equations, start)
+    if state is None:
+        return None
+    slope = force_slope(equations, state)[1]
+    return state if with_drift(equations, equations.drift_matrix + slope).stability.stable else None
+
+
+def typical_slopes(equations: Langevin) -> list[FloatArray]:
+    """Gradients of the forces where particles typically are: at each equilibrium that holds, and displaced from there.
+
+    Displaced by a standard deviation to either side, all alike and by turns, so that pairs are stretched too; and each
+    particle alone, if there are few. The deviation is that of the slopes met there, so that a trap with a soft centre
+    is not judged far out; where a displaced array hardly holds, it is displaced by less.
+    """
+    where = equations.select("position")
+    n = len(where)
+    by_turns: FloatArray = (-1.0) ** np.arange(n, dtype=np.float64)
+    patterns: list[FloatArray] = [np.ones(n), -np.ones(n), by_turns, -by_turns]
+    if 1 < n <= _FEW:
+        patterns += [sign * row for row in np.eye(n) for sign in (1.0, -1.0)]
+    result: list[FloatArray] = []
+    for state in equilibria(equations):
+        slope = force_slope(equations, state)[1]
+        result.append(slope)
+        deviation = _deviation(equations, slope)
+        if deviation is None:
+            continue
+        decay = -with_drift(equations, equations.drift_matrix + slope).stability.growth_rate
+        for pattern in patterns:
+            found = _displaced(equations, state, deviation * pattern, 0.5 * decay)
+            if found is not None:
+                result.append(found)
+    return result
+
+
+def _deviation(equations: Langevin, slope: FloatArray, decay: float = 0.0) -> FloatArray | None:
+    """Standard deviations of the positions with such slopes; None unless all modes decay so fast [1/s]."""
+    linear = with_drift(equations, equations.drift_matrix + slope)
+    steady = linear.steady if -linear.stability.growth_rate >= decay else None
+    return None if steady is None else np.sqrt(np.diagonal(steady.covariance))[equations.select("position")]
+
+
+def _displaced(equations: Langevin, state: FloatArray, amount: FloatArray, decay: float) -> FloatArray | None:
+    """Slope of the forces at a displaced state, where the array still decays so fast; None if it does nowhere.
+
+    Close to where an array ceases to hold, variances are so large and so sensitive that nothing can be judged by them.
+    """
+    where = equations.select("position")
+    found = None
+    for _ in range(8):
+        change = np.zeros(equations.dimension)
+        change[where] = amount
+        try:
+            slope = force_slope(equations, state + change)[1]
+        except PlanError:  # a force may end there
+            slope = None
+        met = None if slope is None else _deviation(equations, slope, decay)
+        if met is None:
+            amount = amount / 2.0
+            continue
+        found = slope
+        size = np.abs(amount)
+        if np.all(met > 0.5 * size):
+            break
+        amount = np.sign(amount) * np.sqrt(size * np.minimum(met, size))
+    return found
 
 
 def _newton(equations: Langevin, state: FloatArray) -> FloatArray | None:

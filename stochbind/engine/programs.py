@@ -19,7 +19,7 @@ from stochbind.engine import reference
 from stochbind.engine.tables import Account, Forces, Linear
 from stochbind.errors import PlanError, StochbindError
 from stochbind.fields import BUILT_IN
-from stochbind.forces import Force
+from stochbind.forces import Force, plain_function
 from stochbind.langevin import Langevin
 
 Coefficients = dict[str, Any]
@@ -173,7 +173,7 @@ def force_kinds(forces: Sequence[Force]) -> reference.Kinds:
     """Functions of arrays of each kind, for the steps in NumPy."""
     result = {}
     for number, force in zip(_kind_of(forces), forces, strict=True):
-        function: Callable[..., Any] = getattr(force.function, "py_func", force.function)
+        function: Callable[..., Any] = plain_function(force.function)
         if number >= FIRST_OWN_KIND and not force.vectorized:
             function = np.vectorize(_as_numba(function), otypes=[float], excluded={2 if force.pair else 1})
         result[number] = reference.Kind(function, force.pair, force.parameters.shape[-1])

@@ -13,7 +13,7 @@ import numpy as np
 
 from stochbind import checks
 from stochbind.errors import PlanError
-from stochbind.forces import Force
+from stochbind.forces import Force, plain_function
 
 #: Modules whose content does not change.
 _KNOWN_MODULES = ("math", "cmath", "numpy", "scipy", "numba", "stochbind", "builtins", "operator")
@@ -72,7 +72,7 @@ def identity(function: Callable[..., Any]) -> tuple[str, str]:
     PlanError
         If it uses something that cannot be described.
     """
-    plain: Any = getattr(function, "py_func", function)
+    plain: Any = plain_function(function)
     name = str(getattr(plain, "__name__", type(plain).__name__))
     if isinstance(plain, Remembered):
         return name, plain.digest
@@ -90,7 +90,7 @@ def _text(function: Any, name: str, callers: tuple[Any, ...]) -> str:
         raise PlanError(f"The force `{name}` has neither source nor code; give a plain function.")
     try:
         # The source of a lambda is the line that it stands in, others and all.
-        source = _instructions(code) if code.co_name == "<lambda>" else inspect.getsource(function)
+        source = _instructions(code) if code.co_name == "<lambda>" else inspect.getsource(code)
     except (OSError, TypeError):
         source = _instructions(code)
     used = {key: function.__globals__[key] for key in _globals(code) if key in function.__globals__}
@@ -101,7 +101,7 @@ def _text(function: Any, name: str, callers: tuple[Any, ...]) -> str:
     )
     parts = [source]
     for key, value in sorted(used.items()):
-        plain = getattr(value, "py_func", value)
+        plain = plain_function(value)
         if inspect.isfunction(plain):
             content = "" if plain in (*callers, function) else _text(plain, name, (*callers, function))
         else:
@@ -115,13 +115,18 @@ def _value(value: Any, key: str, name: str) -> str:
     if value is None or isinstance(value, bool | int | float | complex | str | np.number | np.bool_):
         return repr(value)
     if isinstance(value, tuple):
-        return ", ".join(_value(part, key, name) for part in value)
+        return f"({', '.join(_value(part, key, name) for part in value)})"
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
         return f"{value.dtype} {value.shape} {value.tobytes().hex()}"
     if inspect.ismodule(value) and value.__name__.partition(".")[0] not in _KNOWN_MODULES:
         raise PlanError(
             f"The force `{name}` uses the module `{key}`, whose numbers a plan does not see; import the numbers "
             "that it needs by name, or hand them in as parameters."
+        )
+    if isinstance(value, type) and value.__module__.partition(".")[0] not in _KNOWN_MODULES:
+        raise PlanError(
+            f"The force `{name}` uses the class `{key}`, whose content a plan does not see; use numbers, or hand them "
+            "in as parameters."
         )
     if inspect.ismodule(value) or inspect.isbuiltin(value) or isinstance(value, type | np.ufunc):
         return f"{getattr(value, '__module__', '')}.{value.__name__}"
