@@ -18,7 +18,7 @@ from stochbind.engine.stored_forces import identity
 from stochbind.errors import PlanError, StochbindError, StoreMismatchError
 from stochbind.forces import Force
 from stochbind.langevin import Moments
-from test_ledger import tree_digest
+from test_ledger import run_with_power_cuts, tree_digest
 
 HERE = str(Path(__file__).parent)
 CLI = Path(sys.executable).parent / "stochbind"
@@ -355,25 +355,8 @@ def test_a_diverged_run_continues(tmp_path, monkeypatch):
     monkeypatch.setattr(Layout, "of", classmethod(lambda cls, plan: cls(32, 30)))
     plan = diverging_plan(ledger=True)
     sb.run(plan, tmp_path / "whole.zarr", map=map)
-    write, path = sb.Store.write, tmp_path / "parts.zarr"
-
-    class PowerCut(Exception):
-        pass
-
-    def once(store, *arguments):
-        write(store, *arguments)
-        raise PowerCut
-
-    monkeypatch.setattr(sb.Store, "write", once)
-    cuts = 0
-    while True:
-        try:
-            sb.run(plan, path, map=map)
-        except PowerCut:
-            cuts += 1
-        else:
-            break
-    assert cuts == 16
+    path = tmp_path / "parts.zarr"
+    assert run_with_power_cuts(plan, path, monkeypatch) == 16
     assert tree_digest(path) == tree_digest(tmp_path / "whole.zarr")
 
 

@@ -371,12 +371,9 @@ def full_plan(**change):
     return sb.Plan(scenario=scenario, forces=(own,), ledger=True, **settings)
 
 
-def test_a_ledger_continues_from_any_unit(tmp_path, monkeypatch):
-    """In memory and in a store cut into any units, stopped after each of them: the same bytes."""
-    monkeypatch.setattr(Layout, "of", classmethod(lambda cls, plan: cls(16, 30)))
-    plan = full_plan()
-    sb.run(plan, tmp_path / "whole.zarr", map=map)
-    write, path = sb.Store.write, tmp_path / "parts.zarr"
+def run_with_power_cuts(plan, path, monkeypatch):
+    """Run serially, stopped after each unit that is written, until nothing is left; how often it was stopped."""
+    write, cuts = sb.Store.write, 0
 
     class PowerCut(Exception):
         pass
@@ -386,15 +383,22 @@ def test_a_ledger_continues_from_any_unit(tmp_path, monkeypatch):
         raise PowerCut
 
     monkeypatch.setattr(sb.Store, "write", once)
-    cuts = 0
     while True:
         try:
             sb.run(plan, path, map=map)
         except PowerCut:
             cuts += 1
         else:
-            break
-    assert cuts == 12
+            return cuts
+
+
+def test_a_ledger_continues_from_any_unit(tmp_path, monkeypatch):
+    """In memory and in a store cut into any units, stopped after each of them: the same bytes."""
+    monkeypatch.setattr(Layout, "of", classmethod(lambda cls, plan: cls(16, 30)))
+    plan = full_plan()
+    sb.run(plan, tmp_path / "whole.zarr", map=map)
+    path = tmp_path / "parts.zarr"
+    assert run_with_power_cuts(plan, path, monkeypatch) == 12
     assert tree_digest(path) == tree_digest(tmp_path / "whole.zarr")
     array = plan.scenario.oscillators()
     options = {"step": 0.05, "n_steps": 200, "n_trajectories": 40, "save_every": 2, "seed": 3}

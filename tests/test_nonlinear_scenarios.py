@@ -1,5 +1,6 @@
 """Scenarios whose forces are not linear, against formulas written out once more."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -295,3 +296,14 @@ def test_the_duffing_particle_says_what_boltzmann_says():
     assert second == pytest.approx(0.467920, abs=5e-7)
     assert second + fourth == pytest.approx(1.0, abs=1e-9)
     assert "0.467920" in scenario.source
+
+
+def test_compiled_tweezers_make_the_bits_of_numpy(nonlinear):
+    """All forces of the light, in the compiled loop and in NumPy: which number stands for which function, too."""
+    equations = nonlinear.langevin()
+    start = sb.Moments(np.zeros(4), equations.stationary_covariance())
+    options = {"step": 1e-7, "n_steps": 20, "n_trajectories": 5, "save_every": 5, "initial": start}
+    fast, plain = (sb.simulate(equations, **options, compiled=way) for way in (True, False))
+    np.testing.assert_array_equal(fast.position, plain.position)
+    without = sb.simulate(dataclasses.replace(equations, forces=()), **options)
+    assert np.abs(without.position - fast.position).max() > 1e-3 * np.abs(fast.position).max()  # the twin

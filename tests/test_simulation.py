@@ -360,3 +360,10 @@ def test_overflow_is_divergence_in_numpy_too():
     assert lost[0]["diverged"] == lost[1]["diverged"] == [0, 1, 2, 3]
     assert lost[0]["diverged_time"] == lost[1]["diverged_time"]
     assert all(0 < time <= 20.0 for time in lost[0]["diverged_time"])
+
+
+def test_steps_that_cannot_be_judged_are_told():
+    runaway = replace(systems.oscillator(2.0), stiffness=np.array([-1.0])).langevin()
+    runaway = runaway.with_forces(sb.fields.duffing(np.array([-1.0])))
+    with pytest.warns(UserWarning, match="No equilibrium that holds"):
+        sb.simulate(runaway, step=0.01, n_steps=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from concurrent import futures
 from typing import Any
@@ -92,6 +93,11 @@ def simulate(
     ------
     PlanError
         If a number is impossible, the step would give wrong physics, or the solver cannot solve this.
+
+    Warns
+    -----
+    UserWarning
+        If forces leave no equilibrium by which the step could be judged.
     """
     if isinstance(system, Oscillators):
         system = system.langevin()
@@ -117,6 +123,14 @@ def simulate(
         program = SOLVERS[solver].program(system, step, n_steps, allowed_bias=allowed_bias)
         if ledger is not None:
             program.coefficients.update(accounts.ledger_tables(ledger, system, step))
+    # Without damping nothing settles, and the growth of amplitudes is judged instead.
+    damped = np.trace(equations.drift_matrix) < 0
+    if equations.forces and damped and not bias.slopes_of(equations):
+        warnings.warn(
+            "No equilibrium that holds is found near the origin, so that the error of the step cannot be told; halve "
+            "the step and compare.",
+            stacklevel=2,
+        )
     threads = threads or n_cores()
     # With few trajectories, smaller blocks keep all threads at work.
     block = min(block_of(equations.dimension), max(128, -(-n_trajectories // threads)))
