@@ -1,0 +1,299 @@
+"""Places of stores: what is at a path or a URL, and folders of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import stat
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import zarr
+import zarr.storage
+
+from stochbind.engine import locks
+from stochbind.engine.abstract_place import LOCKS, Bytes, Place, fill, reason
+from stochbind.errors import StoreError, StoreLockedError
+
+#: End of the names of files that are not in place yet; zarr's own end so, too.
+PARTIAL = ".partial"
+#: From this many files in a folder on, it is listed rather than asked for each.
+_MANY = 16
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:\-]*://")
+
+__all__ = ["LocalPlace", "Place", "place"]
+
+
+def place(path_or_url: str | Path) -> Place:
+    """The place at a path or a URL.
+
+    Parameters
+    ----------
+    path_or_url : str or Path
+        A folder, as a path or as ``file://`` and an absolute path; or a URL of any other protocol of fsspec, such as
+        ``s3://bucket/run.zarr`` or ``memory://run.zarr``.
+
+    Raises
+    ------
+    StoreError
+        If no path can be so, or the package that the protocol needs is not there.
+    """
+    text = os.fspath(path_or_url)
+    if "\0" in text:
+        raise StoreError(f"{text!r}: is no path, as it holds a zero byte; choose another one.")
+    if isinstance(path_or_url, Path) or not _URL.match(text):
+        return LocalPlace(text)
+    for protocol in ("file://", "local://"):
+        if text.startswith(protocol):
+            return LocalPlace(text.removeprefix(protocol))
+    from stochbind.engine.remote_places import RemotePlace
+
+    return RemotePlace(text)
+
+
+class LocalPlace(Place):
+    """A folder that the file systems of this machine know.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder.
+
+    Attributes
+    ----------
+    path : Path
+        The folder, as it was given.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"LocalPlace({str(self)!r})"
+
+    @property
+    def address(self) -> str:
+        """The path from the root of the file system on."""
+        return str(self.path.resolve())
+
+    def child(self, name: str) -> LocalPlace:
+        """The folder below."""
+        return LocalPlace(self.path / name)
+
+    def zarr_store(self, *, read_only: bool = False) -> zarr.storage.LocalStore:
+        """The same files for `zarr.open_group`."""
+        return zarr.storage.LocalStore(self.path, read_only=read_only)
+
+    def exists(self) -> bool:
+        """Whether anything is here."""
+        return os.path.exists(self.path)
+
+    def writable(self) -> bool:
+        """Whether one may write here, or make it."""
+        return os.access(_nearest(self.path), os.W_OK)
+
+    def free_bytes(self) -> int | None:
+        """Room on this disk for this user [byte]."""
+        with contextlib.suppress(OSError):
+            return shutil.disk_usage(_nearest(self.path)).free
+        return None
+
+    def attributes(self) -> dict[str, Any]:
+        """What stochbind wrote into the zarr.json of the root."""
+        if self.path.exists() and not self.path.is_dir():
+            raise StoreError(f"{self}: is not a stochbind store, but a file; choose another path.")
+        return super().attributes()
+
+    def read(self, key: str) -> bytes | None:
+        """Content of a file; None if there is none."""
+        try:
+            return (self.path / key).read_bytes()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StoreError(f"{self}: its {key} cannot be read: {reason(error)}.") from None
+
+    def write_all(self, files: Mapping[str, Bytes]) -> None:
+        """Put files in place by renaming, and flush them with their folders, each once."""
+        drafts: dict[Path, Path] = {}
+        with self.writing():
+            try:
+                for key, data in files.items():
+                    file = self.path / key
+                    drafts[file] = file.with_name(f"{file.name}.{uuid.uuid4().hex}{PARTIAL}")
+                    self._make_folder(file.parent)
+                    _write_flushed(drafts[file], data)
+                for file, draft in list(drafts.items()):
+                    os.replace(draft, file)
+                    del drafts[file]
+                self._flush_folders(files)
+            finally:
+                for draft in drafts.values():
+                    with contextlib.suppress(OSError):
+                        draft.unlink(missing_ok=True)
+
+    def _make_folder(self, folder: Path) -> None:
+        """A folder below the store; a store that somebody removed is not begun anew."""
+        if not folder.is_dir():
+            if not self.path.is_dir():
+                raise StoreError(f"{self}: cannot be written: it was removed or moved while it was written to.")
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def _flush_folders(self, keys: Iterable[str]) -> None:
+        """Flush the folders of files up to the store itself, as any of them may be new."""
+        folders = {parent for key in keys for parent in (self.path / key).parents if parent.is_relative_to(self.path)}
+        for folder in folders:
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                locks.flush(folder)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove files, and flush their folders."""
+        keys = list(keys)
+        with self.writing():
+            for key in keys:
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    os.unlink(self.path / key)
+            self._flush_folders(keys)
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """All files below a folder, in alphabetical order; not those that are not in place yet."""
+        found = [
+            os.path.relpath(os.path.join(folder, name), self.path).replace(os.sep, "/")
+            for folder, _, names in os.walk(self.path / prefix)
+            for name in names
+            if not name.endswith(PARTIAL)
+        ]
+        return sorted(found)
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """Those of these files that are absent or empty, in the order given."""
+        keys = list(keys)
+        folders: defaultdict[str, list[str]] = defaultdict(list)
+        for key in keys:
+            folder, _, name = key.rpartition("/")
+            folders[folder].append(name)
+        absent: set[str] = set()
+        for folder, names in folders.items():
+            start = f"{folder}/" if folder else ""
+            there = _present(self.path / folder, names)
+            absent.update(start + name for name in names if name not in there)
+        return [key for key in keys if key in absent]
+
+    def flush(self, keys: Iterable[str]) -> None:
+        """Flush files and their folders to the disk, each once."""
+        keys = list(dict.fromkeys(keys))
+        with self.writing():
+            for key in keys:
+                locks.flush(self.path / key)
+            self._flush_folders(keys)
+
+    def sweep(self) -> None:
+        """Remove what killed writers left; only while holding the lock alone."""
+        for folder, _, names in os.walk(self.path):
+            for name in names:
+                if name.endswith(PARTIAL):
+                    with contextlib.suppress(OSError):
+                        os.unlink(os.path.join(folder, name))
+
+    def create(self, write: Callable[[zarr.Group], None]) -> None:
+        """Make the store under another name, flush it, and put it in place."""
+        path = self.path
+        if os.path.lexists(path):
+            raise StoreError(f"{self}: exists already; choose another path, or remove it.")
+        parent = _nearest(path.absolute().parent)
+        _remove_left_drafts(parent, path.name)
+        draft = parent / f".{path.name}.{_host()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.draft"
+        try:
+            with self.writing():
+                fill(zarr.storage.LocalStore(draft), write)
+                locks.flush_tree(draft)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    os.rename(draft, path)
+                except OSError:
+                    if os.path.isdir(path):
+                        raise StoreLockedError(
+                            f"{self}: another run has just begun there; wait for it to end."
+                        ) from None
+                    raise
+                for folder in path.absolute().parents:
+                    if folder.is_relative_to(parent):  # those above were there before
+                        with contextlib.suppress(PermissionError):
+                            locks.flush(folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def lock(self, part: tuple[int, int] | None = None) -> Iterator[None]:
+        """Hold the store for writing; the kernel frees the lock when the process ends, however it ends."""
+        if not self.writable():
+            raise StoreError(f"{self}: cannot be written to; copy it to a place of your own to continue it.")
+        with self.writing():
+            self._make_folder(self.path / LOCKS)
+            held = locks.acquire(str(self), self.path / LOCKS, part)
+        try:
+            yield
+        finally:
+            locks.release(held)
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    path = path.absolute()
+    return next((folder for folder in (path, *path.parents) if os.path.exists(folder)), path)
+
+
+def _write_flushed(file: Path, data: Bytes) -> None:
+    """Write a file that is not there yet, and flush it."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        view = memoryview(data).cast("B")
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _present(folder: Path, names: list[str]) -> set[str]:
+    """Those of some names that are files of a folder, and not empty."""
+    if len(names) < _MANY:
+        return {name for name in names if _has_content(os.path.join(folder, name))}
+    wanted = set(names)
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.name in wanted and _has_content(entry.path)}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+
+
+def _has_content(file: str) -> bool:
+    try:
+        status = os.stat(file)
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size > 0
+
+
+def _host() -> str:
+    """Name of this machine, fit for the name of a file."""
+    return re.sub(r"[^A-Za-z0-9\-]", "-", socket.gethostname())[:64]
+
+
+def _remove_left_drafts(parent: Path, name: str) -> None:
+    """Remove what runs of this machine left that were killed while they made a store."""
+    pattern = re.compile(rf"\.{re.escape(name)}\.{re.escape(_host())}\.(\d+)\.\w+\.draft")
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(parent):
+            match = pattern.fullmatch(entry)
+            if match and not locks.alive(int(match[1])):
+                shutil.rmtree(parent / entry, ignore_errors=True)
