@@ -4,9 +4,12 @@ from stochbind.scenario.base import Derived, RunSettings, Scenario
 from stochbind.scenario.files import json_schema, parse, read, scenario_from_dict
 from stochbind.scenario.oscillators import Oscillator, OscillatorScenario
 from stochbind.scenario.spheres import Gas, Light, Sphere
+from stochbind.scenario.sweep_axes import Axis
+from stochbind.scenario.sweeps import Sweep, read_any
 from stochbind.scenario.tweezers import TweezerScenario
 
 __all__ = [
+    "Axis",
     "Derived",
     "Gas",
     "Light",
@@ -15,9 +18,11 @@ __all__ = [
     "RunSettings",
     "Scenario",
     "Sphere",
+    "Sweep",
     "TweezerScenario",
     "json_schema",
     "parse",
     "read",
+    "read_any",
     "scenario_from_dict",
 ]

@@ -37,11 +37,17 @@ def sentences(error: ValidationError, models: Mapping[str, _Model], text: str = 
         path = list(fault["loc"])
         model = models[""] if "" in models else models.get(str(path.pop(0))) if path else None
         sentence = _sentence(fault, path, model, models)
-        where = f"{_name(path)}: " if path else ""
+        where = f"{name(path)}: " if path else ""
         line = _line(text, path or (["kind"] if fault["type"].startswith("union_tag") else _named(sentence)))
         found.append((line or 0, (f"line {line}: " if line else "") + f"{where}{sentence}."))
     more = [f"and {len(faults) - _MOST} more."] if len(faults) > _MOST else []
     return [sentence for _, sentence in sorted(found, key=lambda item: item[0])] + more
+
+
+def placed(sentence: str, path: list[Any], text: str = "") -> str:
+    """A sentence about the field at `path`, with its line, if there is a file, and its name."""
+    line = _line(text, path)
+    return (f"line {line}: " if line else "") + f"{name(path)}: {sentence}."
 
 
 def _sentence(fault: Any, path: list[Any], model: _Model | None, models: Mapping[str, _Model]) -> str:
@@ -73,6 +79,8 @@ def _sentence(fault: Any, path: list[Any], model: _Model | None, models: Mapping
             return f"must be a number, without quotes, but is {value}"
         case "greater_than_equal":
             return f"must be at least {limit['ge']}, but is {value}"
+        case "bool_type":
+            return f"must be true or false, without quotes, but is {value}"
         case "string_type":
             return f"must be text in quotes, but is {value}"
         case _:
@@ -90,13 +98,16 @@ class _Field(NamedTuple):
 def _field(path: list[Any], model: _Model | None) -> _Field:
     """The field at a path of a scenario."""
     written = "the file"
+    names = []
     for index, key in enumerate(path):
         if isinstance(key, int):
             continue
         info = model.model_fields.get(key) if model is not None else None
         model = _part(info.annotation) if info is not None else None
         many = info is not None and get_origin(info.annotation) is tuple
-        written = f"a table [[{key}]]" if many else f"a table [{key}]"
+        names.append(str(key))
+        table = ".".join(names)
+        written = f"a table [[{table}]]" if many else f"a table [{table}]"
         if many and index + 1 == len(path):
             written += f" for each {key}"
     return _Field(model, written)
@@ -129,7 +140,7 @@ def _unknown(path: list[Any], model: _Model | None, models: Mapping[str, _Model]
     return "is not a known field; known here are " + ", ".join(f"`{field}`" for field in known)
 
 
-def _name(path: list[Any]) -> str:
+def name(path: list[Any]) -> str:
     """A path as it is written in Python; a key that is no plain name is quoted."""
     result = ""
     for key in path:
@@ -149,16 +160,17 @@ def _line(text: str, path: list[Any]) -> int | None:
     if not text or not path:
         return None
     table: list[Any] = []
-    count: dict[str, int] = {}
+    count: dict[tuple[Any, ...], int] = {}  # of the last table of each list of tables
     best = None
     for number, line in enumerate(text.split("\n"), 1):
         stripped = line.strip()
         if header := re.fullmatch(r"\[\[\s*([\w.-]+)\s*\]\]\s*(#.*)?", stripped):
-            name = header[1]
-            count[name] = count.get(name, -1) + 1
-            table = [*name.split("."), count[name]]
+            *above, name = header[1].split(".")
+            table = [*_in_lists(above, count), name]
+            count[tuple(table)] = count.get(tuple(table), -1) + 1
+            table.append(count[tuple(table)])
         elif header := re.fullmatch(r"\[\s*([\w.-]+)\s*\]\s*(#.*)?", stripped):
-            table = header[1].split(".")
+            table = _in_lists(header[1].split("."), count)
         elif key := re.match(r"""["']?([\w.-]+)["']?\s*=""", stripped):
             here = [*table, *key[1].split(".")]
             if path[: len(here)] == here:
@@ -169,3 +181,13 @@ def _line(text: str, path: list[Any]) -> int | None:
         if path[: len(table)] == table or (best is None and table[: len(path)] == path):
             best = number
     return best
+
+
+def _in_lists(names: list[str], count: Mapping[tuple[Any, ...], int]) -> list[Any]:
+    """The path that a header names: where it passes through a list of tables, the last of them is meant."""
+    path: list[Any] = []
+    for name in names:
+        path.append(name)
+        if tuple(path) in count:
+            path.append(count[tuple(path)])
+    return path

@@ -15,6 +15,7 @@ from stochbind.errors import ScenarioError
 from stochbind.scenario import faults
 from stochbind.scenario.base import Scenario
 from stochbind.scenario.oscillators import OscillatorScenario
+from stochbind.scenario.sweep_tables import SweepTable
 from stochbind.scenario.tweezers import TweezerScenario
 
 #: A scenario file larger than this is refused unread.
@@ -39,6 +40,28 @@ _MONSTER = re.compile(
 
 def read(path: str | Path) -> Scenario:
     """Read a scenario file; see `Scenario.from_toml`."""
+    return parse(text_of(path), str(path))
+
+
+def parse(text: str, origin: str = "scenario") -> Scenario:
+    """The scenario that the text of a file describes; see `Scenario.from_toml`.
+
+    Parameters
+    ----------
+    text : str
+        TOML.
+    origin : str
+        Where the text comes from, for messages.
+    """
+    data = data_of(text, origin)
+    if "sweep" in data:
+        told = faults.placed("makes many scenarios of this one; read the file with Sweep.from_toml", ["sweep"], text)
+        raise ScenarioError(f"{origin}: {told}")
+    return scenario_of(data, origin, text)
+
+
+def text_of(path: str | Path) -> str:
+    """Text of a scenario file, which may be no scenario."""
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -52,23 +75,14 @@ def read(path: str | Path) -> Scenario:
     if len(content) > LARGEST_FILE:
         raise ScenarioError(f"{path}: is larger than {LARGEST_FILE} bytes, too large for a scenario file.")
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ScenarioError(f"{path}: line {line}: is not text in UTF-8; save the file as UTF-8.") from None
-    return parse(text, str(path))
 
 
-def parse(text: str, origin: str = "scenario") -> Scenario:
-    """The scenario that the text of a file describes; see `Scenario.from_toml`.
-
-    Parameters
-    ----------
-    text : str
-        TOML.
-    origin : str
-        Where the text comes from, for messages.
-    """
+def data_of(text: str, origin: str) -> dict[str, Any]:
+    """What TOML says, before it is known to be a scenario."""
     for token in _MONSTER.finditer(text):
         if token["deep"]:
             raise ScenarioError(f"{origin}: is nested more than {DEEPEST_NESTING} deep.")
@@ -80,6 +94,12 @@ def parse(text: str, origin: str = "scenario") -> Scenario:
         raise ScenarioError(f"{origin}: {_toml_sentence(str(error), text)}.") from None
     except RecursionError:
         raise ScenarioError(f"{origin}: is nested more than {DEEPEST_NESTING} deep.") from None
+    require_shallow(data, origin)
+    return data
+
+
+def scenario_of(data: dict[str, Any], origin: str, text: str) -> Scenario:
+    """The scenario that the data of a file describe; `text` is the file, for the lines of faults."""
     return _validate(data, origin, text, in_file=True)
 
 
@@ -109,14 +129,17 @@ def scenario_from_dict(data: dict[str, Any], origin: str = "scenario") -> Scenar
 def json_schema() -> dict[str, Any]:
     """JSON Schema of scenario files, for editors."""
     schema = _ADAPTER.json_schema()
+    sweep = SweepTable.model_json_schema(ref_template="#/$defs/{model}")
+    schema["$defs"] |= {**sweep.pop("$defs"), "SweepTable": sweep}
+    for kind in _KINDS.values():
+        schema["$defs"][kind.__name__]["properties"]["sweep"] = {"$ref": "#/$defs/SweepTable"}
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "stochbind scenario"
     return schema
 
 
 def _validate(data: Any, origin: str, text: str, *, in_file: bool) -> Scenario:
-    if _depth(data) > DEEPEST_NESTING:
-        raise ScenarioError(f"{origin}: is nested more than {DEEPEST_NESTING} deep.")
+    require_shallow(data, origin)
     reduced = isinstance(data, dict) and data.get("kind") == "oscillators" and data.get("units") == "reduced"
     context = {"file": in_file, "reduced": reduced}
     try:
@@ -124,6 +147,12 @@ def _validate(data: Any, origin: str, text: str, *, in_file: bool) -> Scenario:
     except ValidationError as error:
         lines = faults.sentences(error, _KINDS, text)
     raise ScenarioError("\n".join(f"{origin}: {line}" for line in lines))
+
+
+def require_shallow(data: Any, origin: str) -> None:
+    """Raise `ScenarioError` if tables and lists are nested too deep to be read in one piece."""
+    if _depth(data) > DEEPEST_NESTING:
+        raise ScenarioError(f"{origin}: is nested more than {DEEPEST_NESTING} deep.")
 
 
 def _depth(data: Any) -> int:
