@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from stochbind.analysis import thermodynamics, transfer
-from stochbind.analysis.statistics import Estimate, Record, exact_record, record, weighted_mean
+from stochbind.analysis import comparisons, thermodynamics, transfer, windows
+from stochbind.analysis.statistics import Estimate, Record, weighted_mean
+from stochbind.analysis.windows import settled as settled
+from stochbind.analysis.windows import without_diverged as without_diverged
 from stochbind.checks import FloatArray
 from stochbind.errors import TooFewSamplesError
 from stochbind.oscillators import Oscillators
@@ -20,8 +22,6 @@ from stochbind.scenario import Scenario, parse
 
 #: A quantity farther than this from its exact value, in standard errors, is a disagreement.
 LARGEST_Z = 5.0
-#: Decay times of the slowest mode before the window begins, where the record is long enough.
-_SETTLING = 6.0
 #: What means the same whatever the forces are.
 _ANY_FORCES = ("kinetic temperature", "heat current", "recoil heating")
 #: A coupling this much weaker than the strongest one is zero: what rounding leaves of an exact one-way coupling.
@@ -102,13 +102,6 @@ class Validation:
         raise KeyError(f"no row {quantity!r} of {where!r}")
 
 
-def settled(equations_rate: float, interval: float, n_saves: int) -> int:
-    """First state of the window: six decay times in, but never beyond half of the record."""
-    if equations_rate >= 0:
-        return 0
-    return min(math.ceil(_SETTLING / -equations_rate / interval), n_saves // 2, n_saves - 2)
-
-
 def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: str | None = None) -> Validation:
     """Compare a run with the exact theory.
 
@@ -118,7 +111,8 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
     Parameters
     ----------
     dataset : xarray.Dataset
-        A finished run, as `stochbind.open` gives it.
+        A finished run, as `stochbind.open` gives it: with trajectories, or else with the statistic "moments".
+        Correlations, spectra, position histograms and currents are compared too, where they are of the steady state.
     scenario : Scenario, optional
         The theory to compare with; by default the scenario of the run, which the dataset holds.
     initial : str, optional
@@ -133,6 +127,8 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
     ------
     IncompleteError
         If the run is not finished.
+    PlanError
+        If the run kept neither trajectories nor moments.
     TooFewSamplesError
         If there are fewer than two trajectories or two states.
     """
@@ -141,20 +137,10 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
     array = scenario.oscillators()
     equations = array.langevin()
     stability = equations.stability
-    if dataset.sizes["time"] < 2:
-        raise TooFewSamplesError("Averages need at least 2 states of each trajectory, but the record has 1.")
     notes: list[str] = []
     dataset = without_diverged(dataset, notes)
-    interval = float(dataset["time"][1] - dataset["time"][0])
-    start = settled(stability.growth_rate if stability.stable else 0.0, interval, dataset.sizes["time"])
-    found = record(dataset, equations, start=start)
-    exact = exact_record(
-        scenario.driven(equations),
-        array.initial_moments(initial),
-        first_time=float(dataset["time"][start]),
-        interval=interval,
-        n_states=found.n_states,
-    )
+    window = (windows.recorded if "position" in dataset else windows.accumulated)(dataset, scenario, initial)
+    found, exact = window.found, window.exact
     steady = None
     moments = equations.steady
     if moments is not None:
@@ -164,7 +150,8 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
         notes.append(
             "The position temperature u<q^2>/k_B of coupled particles differs from the bath's in equilibrium too."
         )
-    rows = list(_linear_rows(scenario, found, exact, steady if linear and not scenario.drive else None))
+    solved = steady if linear and not scenario.drive else None
+    rows = list(_linear_rows(scenario, found, exact, solved))
     if not linear:
         notes.append("The forces are not linear: there is no exact answer, and the values stand alone.")
         rows = [
@@ -178,15 +165,17 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
         notes.append("Directional transfer is left out, and the first law tells the power of the drives.")
     else:
         rows += _transfer_rows(array, found, exact, steady, notes)
-    steadily = initial == "stationary" or -stability.growth_rate * float(dataset["time"][start]) >= _SETTLING
-    rows += _ledger_rows(array, dataset, start, steady if linear and not scenario.drive and steadily else None)
+    settled_by_then = windows.is_settled(equations, initial, window.first_time)
+    rows += _ledger_rows(array, dataset, window.first_time, solved if settled_by_then else None)
+    if solved is not None:
+        for one in comparisons.steady_comparisons(dataset, array, equations, initial, notes):
+            rows += _compared(one)
     unitless = [row._replace(unit="") for row in rows] if scenario.reduced else rows
-    time = dataset["time"]
     return Validation(
         rows=tuple(unitless),
         notes=tuple(notes),
-        window=(float(time[start]), float(time[-1])),
-        n_trajectories=dataset.sizes["trajectory"],
+        window=(window.first_time, window.last_time),
+        n_trajectories=window.n_trajectories,
         stable=stability.stable,
         time_unit="" if scenario.reduced else "s",
     )
@@ -235,39 +224,22 @@ def _linear_rows(scenario: Scenario, found: Record, exact: Record, steady: Float
     yield from _rows("first law", "W", estimate, residual(exact)[0], np.zeros(array.n_particles), scale=terms)
 
 
-def without_diverged(dataset: xr.Dataset, notes: list[str]) -> xr.Dataset:
-    """The trajectories that stayed finite, and a note of those that did not."""
-    diverged = dataset.attrs.get("diverged", [])
-    if not diverged:
-        return dataset
-    kept = np.setdiff1d(np.arange(dataset.sizes["trajectory"]), diverged)
-    if len(kept) < 2:
-        raise TooFewSamplesError(f"Only {len(kept)} trajectories stayed finite; use a shorter step, or weaker forces.")
-    notes.append(
-        f"{len(diverged)} of {dataset.sizes['trajectory']} trajectories diverged and are left out: "
-        f"{', '.join(map(str, diverged[:5]))}{', ...' if len(diverged) > 5 else ''}."
-    )
-    return dataset.isel(trajectory=kept)
-
-
-def _ledger_rows(array: Oscillators, dataset: xr.Dataset, start: int, steady: FloatArray | None) -> Iterator[Row]:
+def _ledger_rows(
+    array: Oscillators, dataset: xr.Dataset, first_time: float, steady: FloatArray | None
+) -> Iterator[Row]:
     """Rows of the work and heat that were added up along each trajectory; exact in the steady state."""
-    if "work" not in dataset:
-        return
-    duration = float(dataset["time"][-1] - dataset["time"][start])
     functions = {"work": thermodynamics.power, "heat": thermodynamics.heat_current, "drive_work": _no_drives}
+    labels = {"work": "work along the path", "heat": "heat along the path", "drive_work": "work of the drives"}
     for name, function in functions.items():
-        if name == "drive_work" and not dataset[name].isel(time=-1).any():
+        estimate = windows.path_current(dataset, name, first_time)
+        if estimate is None or (name == "drive_work" and not estimate.value.any()):
             continue
-        ends = dataset[name].isel(time=[start, -1]).to_numpy()
-        rate = (ends[:, 1] - ends[:, 0]) / duration
         if name == "heat" and not array.overdamped and array.diffusion is not None:
-            rate = rate - np.diagonal(np.asarray(array.diffusion).real) / np.asarray(array.mass)
-        estimate = weighted_mean(rate, np.full(len(rate), 1.0 / len(rate)))
-        truth = np.full(rate.shape[1:], math.nan) if steady is None else function(array, steady)
+            recoil = np.diagonal(np.asarray(array.diffusion).real) / np.asarray(array.mass)
+            estimate = replace(estimate, value=estimate.value - recoil)
+        truth = np.full(estimate.value.shape, math.nan) if steady is None else function(array, steady)
         skip = None if name == "heat" else (np.abs(estimate.value) == 0)
-        label = {"work": "work along the path", "heat": "heat along the path", "drive_work": "work of the drives"}[name]
-        yield from _rows(label, "W", estimate, truth, truth, skip=skip)
+        yield from _rows(labels[name], "W", estimate, truth, truth, skip=skip)
 
 
 def _no_drives(array: Oscillators, second: FloatArray) -> FloatArray:
@@ -291,6 +263,14 @@ def _rows(
         where = " <- ".join(map(str, index))
         arrays = (estimate.value, estimate.stderr, truth, z, steady)
         yield Row(name, where, unit, *(float(values[index]) for values in arrays))
+
+
+def _compared(one: comparisons.Comparison) -> Iterator[Row]:
+    """Rows of a comparison in the steady state."""
+    z = one.estimate.z(one.truth, scale=one.scale)
+    for i, where in enumerate(one.where):
+        value, stderr, truth = (float(values[i]) for values in (one.estimate.value, one.estimate.stderr, one.truth))
+        yield Row(one.quantity, where, one.unit, value, stderr, truth, float(z[i]), truth)
 
 
 def _transfer_rows(
@@ -319,6 +299,9 @@ def _transfer_rows(
         yield from _transfer_pair("energy", item, truth, final)
     _note_undetermined("Energy", energy, notes)
     equations = array.langevin()
+    if np.isnan(found.before).any():
+        notes.append("Response is left out: the moments are of windows of one state, which hold no pairs.")
+        return
     try:
         response = transfer.response_transfer(array, equations, found)
     except TooFewSamplesError as error:

@@ -1,0 +1,428 @@
+"""Statistics accumulated during a run: what is read from them, and their exact means.
+
+The datasets are made here from arrays of states, by plain sums, and the states are exact Gaussian paths.
+"""
+
+import functools
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy import linalg, stats
+
+import systems
+from stochbind.analysis import exact_windows, online, statistics, thermodynamics, transfer
+from stochbind.errors import PlanError, ScenarioError, TooFewSamplesError
+from stochbind.langevin import Langevin, Moments
+from stochbind.propagation import covariance_root
+from stochbind.protocols import Drive, Protocol
+
+INTERVAL = 0.6
+LAGS = (0, 1, 2, 3, 4, 8)
+
+
+def paths(equations, initial, n_saves, n_trajectories, seed=0, interval=INTERVAL):
+    """Exact paths in SI, (trajectory, time, coordinate); the first state is one interval after time zero."""
+    rng = np.random.default_rng(seed)
+    step = equations.propagator(interval)
+    root = covariance_root(step.covariance)
+    d = equations.dimension
+    x = initial.mean + rng.normal(size=(n_trajectories, d)) @ covariance_root(initial.covariance).T
+    result = np.empty((n_trajectories, n_saves, d))
+    for k in range(n_saves):
+        x = x @ step.matrix.T + step.shift + rng.normal(size=x.shape) @ root.T
+        result[:, k] = x
+    return result * equations.unit
+
+
+def labels(equations):
+    return [f"{c.quantity} {c.particle}" for c in equations.coordinate]
+
+
+def outer_mean(left, right):
+    """Mean over all but the last axis of left_i right_j; NaN if there is nothing."""
+    left, right = (x.reshape(-1, x.shape[-1]) for x in (left, right))
+    return left.T @ right / len(left) if len(left) else np.full((left.shape[1],) * 2, np.nan)
+
+
+def moments_dataset(states, group, window, interval=INTERVAL):
+    n, n_saves, d = states.shape
+    times = interval * np.arange(1, n_saves + 1)
+    starts = range(0, n_saves, window)
+    groups = [states[g : g + group] for g in range(0, n, group)]
+    shape = (len(starts), len(groups))
+    arrays = {name: np.empty((*shape, d, d)) for name in ("second", "before", "lagged", "first", "last")}
+    count = np.zeros(shape)
+    for w, begin in enumerate(starts):
+        for g, block in enumerate(groups):
+            finite = np.isfinite(block[:, : begin + window]).all(axis=(1, 2))
+            part = block[finite, begin : begin + window]
+            count[w, g] = finite.sum()
+            arrays["second"][w, g] = outer_mean(part, part)
+            arrays["before"][w, g] = outer_mean(part[:, :-1], part[:, :-1])
+            arrays["lagged"][w, g] = outer_mean(part[:, 1:], part[:, :-1])
+            arrays["first"][w, g] = outer_mean(part[:, 0], part[:, 0])
+            arrays["last"][w, g] = outer_mean(part[:, -1], part[:, -1])
+    dims = ("moments_window", "group", "coordinate", "coordinate_from")
+    stops = [min(begin + window, n_saves) - 1 for begin in starts]
+    return xr.Dataset(
+        {f"moments_{name}": (dims, value) for name, value in arrays.items()} | {"moments_count": (dims[:2], count)},
+        coords={
+            "moments_start": ("moments_window", times[list(starts)]),
+            "moments_stop": ("moments_window", times[stops]),
+        },
+    )
+
+
+def windows_of(states, window, start):
+    """Whole windows that begin at a kept state or later, (trajectory, window, time, coordinate)."""
+    n, n_saves, d = states.shape
+    first, count = -(-start // window), n_saves // window
+    return states[:, first * window : count * window].reshape(n, count - first, window, d)
+
+
+def grouped(values, group):
+    return np.array([values[g : g + group].mean(axis=0) for g in range(0, len(values), group)])
+
+
+def counts(n, group):
+    return np.array([min(group, n - g) for g in range(0, n, group)], dtype=float)
+
+
+def correlation_dataset(states, group, window, start, interval=INTERVAL):
+    part = windows_of(states, window, start)
+    value = np.stack(
+        [np.einsum("nwti,nwtj->nij", part[:, :, k:], part[:, :, : window - k]) / (window - k) for k in LAGS], axis=1
+    ) / part.shape[1]  # fmt: skip
+    return xr.Dataset(
+        {
+            "correlation": (("group", "lag", "coordinate", "coordinate_from"), grouped(value, group)),
+            "correlation_count": ("group", counts(len(states), group)),
+        },
+        coords={"lag": interval * np.array(LAGS)},
+    )
+
+
+def spectrum_dataset(states, group, window, start, interval=INTERVAL):
+    part = windows_of(states, window, start)
+    taper = np.sin(np.pi * np.arange(window) / window) ** 2
+    transform = np.fft.rfft(part * taper[:, None], axis=2)
+    value = np.einsum("nwfi,nwfj->nfij", transform, transform.conj()) / part.shape[1]
+    value *= interval / (taper**2).sum()
+    value[:, 1:-1] *= 2
+    return xr.Dataset(
+        {
+            "cross_spectrum": (("group", "frequency", "coordinate", "coordinate_from"), grouped(value, group)),
+            "spectrum_count": ("group", counts(len(states), group)),
+        },
+        coords={"frequency": np.fft.rfftfreq(window, interval)},
+    )
+
+
+def full_dataset(scenario, n_saves, n_trajectories, *, group=8, window=32, initial="thermal", seed=0):
+    equations = scenario.langevin()
+    states = paths(equations, scenario.oscillators().initial_moments(initial), n_saves, n_trajectories, seed)
+    start = 0 if initial == "stationary" else int(np.ceil(6 / -equations.stability.growth_rate / INTERVAL))
+    parts = [moments_dataset(states, group, window)]
+    if n_saves >= start + window:
+        parts += [maker(states, group, window, start) for maker in (correlation_dataset, spectrum_dataset)]
+    result = xr.merge(parts).assign_coords(coordinate=labels(equations), coordinate_from=labels(equations))
+    for name in ("correlation", "cross_spectrum"):
+        if name in result:
+            result[name].attrs["start"] = INTERVAL * (-(-start // window) * window + 1)
+    result.attrs = {"scenario": scenario.to_toml(), "initial": initial}
+    return result
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return full_dataset(systems.pair_scenario(0.5, 0.2), 1210, 250)
+
+
+# ------------------------------------------------------------------------------------------------- moments
+
+
+@pytest.mark.parametrize(("window", "n_saves", "first"), [(8, 40, 0), (8, 45, 2), (16, 33, 1), (1, 12, 3), (64, 40, 0)])
+def test_record_sums(window, n_saves, first):
+    """Against plain sums over all states and over the pairs inside windows; the last window and group are smaller."""
+    equations = systems.underdamped_pair().langevin()
+    states = np.random.default_rng(0).normal(size=(23, n_saves, 4)) * equations.unit
+    data = moments_dataset(states, 4, window).assign_coords(coordinate=labels(equations))
+    found = online.record_of_moments(data, equations, start=INTERVAL * (window * first + 1))
+    used = states[:, window * first :] / equations.unit
+    pieces = [used[:, k : k + window] for k in range(0, used.shape[1], window)]
+    before = np.concatenate([piece[:, :-1] for piece in pieces], axis=1)
+    after = np.concatenate([piece[:, 1:] for piece in pieces], axis=1)
+    expected = {
+        "second": outer_mean(used, used),
+        "before": outer_mean(before, before),
+        "lagged": outer_mean(after, before),
+        "first_state": outer_mean(used[:, 0], used[:, 0]),
+        "last_state": outer_mean(used[:, -1], used[:, -1]),
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(np.tensordot(found.weight, getattr(found, name), 1), value, rtol=1e-12, atol=1e-15)
+    assert (found.n_groups, found.n_states) == (6, n_saves - window * first)
+    assert found.interval == pytest.approx(INTERVAL, rel=1e-12)
+    assert found.weight.sum() == pytest.approx(1.0)
+    if window > 1:  # the twin: a transposed lag
+        assert not np.allclose(np.tensordot(found.weight, found.lagged, 1).T, expected["lagged"])
+
+
+def test_record_puts_coordinates_in_order():
+    equations = systems.underdamped_pair().langevin()
+    states = np.random.default_rng(0).normal(size=(8, 20, 4))
+    data = moments_dataset(states, 2, 4).assign_coords(coordinate=labels(equations))
+    found = online.record_of_moments(data, equations)
+    shuffled = data.isel(coordinate=[2, 0, 3, 1], coordinate_from=[2, 0, 3, 1])
+    np.testing.assert_array_equal(online.record_of_moments(shuffled, equations).lagged, found.lagged)
+    with pytest.raises(ScenarioError, match="position 0, position 1, velocity 0, velocity 1"):
+        online.record_of_moments(data, systems.overdamped_pair().langevin())
+
+
+def test_diverged_trajectories_are_left_out():
+    equations = systems.underdamped_pair().langevin()
+    states = np.random.default_rng(0).normal(size=(8, 32, 4))
+    states[3, 20:] = np.nan
+    single = moments_dataset(states, 1, 8).assign_coords(coordinate=labels(equations))
+    found = online.record_of_moments(single, equations)
+    kept = np.delete(states, 3, axis=0) / equations.unit
+    np.testing.assert_allclose(np.tensordot(found.weight, found.second, 1), outer_mean(kept, kept), rtol=1e-12)
+    paired = online.record_of_moments(
+        moments_dataset(states, 2, 8).assign_coords(coordinate=labels(equations)), equations
+    )
+    assert paired.n_groups == 4
+    assert paired.weight[1] == pytest.approx((2 + 2 + 1 + 1) / (8 * 4 - 2))
+    for name in ("second", "before", "lagged", "first_state", "last_state"):
+        assert np.isfinite(getattr(paired, name)).all()
+    states[:, 30] = np.nan
+    with pytest.raises(TooFewSamplesError, match="No trajectory"):
+        online.record_of_moments(moments_dataset(states, 2, 8).assign_coords(coordinate=labels(equations)), equations)
+
+
+def test_record_messages():
+    equations = systems.underdamped_pair().langevin()
+    data = moments_dataset(np.ones((4, 20, 4)), 2, 8).assign_coords(coordinate=labels(equations))
+    with pytest.raises(TooFewSamplesError, match="at least 2 states"):
+        online.record_of_moments(data, equations, start=100.0)
+    with pytest.raises(TooFewSamplesError, match="keep two or more"):
+        online.record_of_moments(data.isel(moments_window=[1]), equations)
+    assert online.record_of_moments(data.isel(moments_window=[0]), equations).n_states == 8
+    with pytest.raises(PlanError, match='"moments"'):
+        online.record_of_moments(xr.Dataset(), equations)
+    for function, kind in (
+        (online.correlation, "correlations"),
+        (online.spectrum, "spectra"),
+        (functools.partial(online.current, name="heat"), "currents"),
+    ):
+        with pytest.raises(PlanError, match=f'kind = "{kind}"'):
+            function(xr.Dataset())
+
+
+# ------------------------------------------------------------------------------------------ exact windows
+
+
+def second_moments(protocol, initial, times):
+    result = []
+    for instant in times:
+        moments = protocol.moments(instant, initial)
+        result.append(moments.covariance + np.outer(moments.mean, moments.mean))
+    return np.array(result)
+
+
+def lagged_moments(protocol, initial, times, interval):
+    """<x(t + interval) x(t)^T>, from the step of each time: mean and covariance apart."""
+    result = []
+    for instant in times:
+        before, after = protocol.moments(instant, initial), protocol.moments(instant + interval, initial)
+        matrix = linalg.expm(protocol.equations.drift_matrix * (interval / protocol.equations.time_unit))
+        result.append(matrix @ before.covariance + np.outer(after.mean, before.mean))
+    return np.array(result)
+
+
+@pytest.mark.parametrize("drift", [[[-0.3, 1.0], [-1.0, -0.1]], [[0.02, 1.0], [-1.0, 0.01]]], ids=["stable", "grows"])
+@pytest.mark.parametrize("driven", [False, True])
+@pytest.mark.parametrize(("window", "n_states"), [(8, 24), (8, 27), (4, 17), (1, 9), (2, 2), (64, 20), (16, 33)])
+def test_exact_record_of_windows(drift, driven, window, n_states):
+    """Against a plain sum over all states, and over the pairs inside windows."""
+    equations = Langevin(drift_matrix=drift, noise_covariance=[[0.1, 0.05], [0.05, 0.3]], constant_drift=[0.2, -0.1])
+    drives = (Drive(None, 0.7, 1.3, 0.4, coordinate=1),) if driven else ()
+    protocol = Protocol.constant(equations, drives=drives)
+    initial = Moments(np.array([1.0, -2.0]), np.array([[0.5, 0.1], [0.1, 0.2]]))
+    first, interval = 2.3, 0.37
+    times = first + interval * np.arange(n_states)
+    second = second_moments(protocol, initial, times)
+    begins = np.array([k for k in range(n_states - 1) if (k + 1) % window], dtype=int)
+    found = exact_windows.exact_record_of_windows(
+        protocol if driven else equations, initial, first_time=first, interval=interval, window=window,
+        n_states=n_states,
+    )  # fmt: skip
+    np.testing.assert_allclose(found.second[0], second.mean(axis=0), rtol=1e-11)
+    np.testing.assert_allclose(found.first_state[0], second[0], rtol=1e-11)
+    np.testing.assert_allclose(found.last_state[0], second[-1], rtol=1e-11)
+    assert (found.interval, found.n_states) == (interval, n_states)
+    if window == 1:
+        assert np.isnan(found.before).all()
+        assert np.isnan(found.lagged).all()
+        return
+    lagged = lagged_moments(protocol, initial, times[begins], interval)
+    np.testing.assert_allclose(found.before[0], second[begins].mean(axis=0), rtol=1e-11)
+    np.testing.assert_allclose(found.lagged[0], lagged.mean(axis=0), rtol=1e-10)
+    if window < n_states:  # the twin: pairs across the edges counted too
+        every = statistics.exact_record(protocol, initial, first_time=first, interval=interval, n_states=n_states)
+        assert not np.allclose(every.before, found.before, rtol=1e-6)
+
+
+def test_many_windows_cost_no_more():
+    equations = systems.underdamped_pair().langevin()
+    begin = time.perf_counter()
+    exact = exact_windows.exact_record_of_windows(
+        equations, systems.underdamped_pair().initial_moments("rest"), first_time=1.0, interval=0.6, window=64,
+        n_states=64 * 10**9 + 5,
+    )  # fmt: skip
+    assert time.perf_counter() - begin < 1.0
+    np.testing.assert_allclose(exact.second[0], equations.stationary.covariance, rtol=1e-7, atol=1e-9)
+
+
+def test_the_record_serves_the_theory():
+    """Regression of the drift, and the first law, from exact sums over windows."""
+    array = systems.underdamped_pair()
+    equations = array.langevin()
+    exact = exact_windows.exact_record_of_windows(
+        equations, array.initial_moments("thermal"), first_time=0.6, interval=0.6, window=8, n_states=50
+    )
+    found = transfer.regressed_equations(equations, exact)
+    np.testing.assert_allclose(found.drift_matrix, equations.drift_matrix, atol=1e-10)
+    steady = exact_windows.exact_record_of_windows(
+        equations, equations.stationary, first_time=0.6, interval=0.6, window=8, n_states=50
+    )
+    residual = thermodynamics.first_law(array, steady.second, steady.first_state, steady.last_state, steady.duration)
+    np.testing.assert_allclose(residual, 0.0, atol=1e-12)
+
+
+# ------------------------------------------------------------------- exact correlations, spectra and shares
+
+
+def dense_spectrum(equations, interval, window, taper):
+    """Mean spectra from the dense covariance of all states of a window, with SciPy's exponential: no lag sums."""
+    d = equations.dimension
+    covariance = linalg.solve_continuous_lyapunov(equations.drift_matrix, -equations.noise_covariance)
+    step = linalg.expm(equations.drift_matrix * (interval / equations.time_unit))
+    whole = np.empty((window, d, window, d))
+    for a in range(window):
+        for b in range(window):
+            power = np.linalg.matrix_power(step, abs(a - b))
+            whole[a, :, b] = power @ covariance if a >= b else covariance @ power.T
+    phase = np.exp(-2j * np.pi * np.outer(np.arange(window // 2 + 1), np.arange(window)) / window) * taper
+    result = np.einsum("fa,aibj,fb->fij", phase, whole, phase.conj()) * 2 * interval / (taper**2).sum()
+    result[[0, -1]] /= 2
+    return result * np.outer(equations.unit, equations.unit)
+
+
+@pytest.mark.parametrize("array", [systems.underdamped_pair(), systems.overdamped_pair(), systems.oscillator(300.0)])
+def test_steady_spectrum_of_finite_windows(array):
+    """Against the dense covariance of a window; twins: another taper, conjugated, the spectrum of no window."""
+    equations = array.langevin()
+    window, interval = 32, 0.8
+    taper = np.hanning(window + 1)[:-1]
+    frequency, found = exact_windows.steady_spectrum(equations, interval, window)
+    expected = dense_spectrum(equations, interval, window, taper)
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(frequency, np.fft.rfftfreq(window, interval), rtol=1e-14)
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12 * scale)
+    # the integral over all frequencies is the mean square
+    square = np.diagonal(equations.stationary.covariance) * equations.unit**2
+    total = found.sum(axis=0) * frequency[1]
+    np.testing.assert_allclose(np.diagonal(total).real, square, rtol=1e-10)
+    flat = dense_spectrum(equations, interval, window, np.ones(window))
+    assert np.abs(flat - expected).max() > 0.005 * scale
+    if array.n_particles > 1:
+        assert np.abs(found - expected.conj()).max() > 0.005 * scale
+    omega = 2 * np.pi * frequency[:, None, None]
+    matrix, noise = equations.drift_matrix / equations.time_unit, equations.noise_covariance / equations.time_unit
+    inverse = np.linalg.inv(1j * omega * np.eye(len(matrix)) - matrix)
+    endless = 2 * inverse @ noise @ inverse.conj().swapaxes(1, 2) * np.outer(equations.unit, equations.unit)
+    assert np.abs(endless[1:-1] - expected[1:-1]).max() > 0.005 * scale
+
+
+def test_spectrum_of_white_states_is_flat():
+    """Overdamped states kept so rarely that they are independent: 2 dt <x^2>, and half of it at both ends."""
+    array = systems.overdamped_pair(c=(0.0, 0.0))
+    equations = array.langevin()
+    _, found = exact_windows.steady_spectrum(equations, 200.0, 16)
+    variance = np.diagonal(systems.overdamped_truth(c=(0.0, 0.0))[0])
+    np.testing.assert_allclose(found[1:-1].real, np.diag(400 * variance)[None].repeat(7, axis=0), atol=1e-9)
+    np.testing.assert_allclose(found[[0, -1]].real, np.diag(200 * variance)[None].repeat(2, axis=0), atol=1e-9)
+
+
+def test_steady_correlation():
+    """A one-way pair: the driven particle follows, the other does not; at lag zero the closed covariance."""
+    array = systems.overdamped_pair(c=(0.5, 0.0))
+    equations = array.langevin()
+    found = exact_windows.steady_correlation(equations, [0.0, 0.7])
+    np.testing.assert_allclose(found[0], systems.overdamped_truth(c=(0.5, 0.0))[0], rtol=1e-10)
+    rate = np.array([1.3 / 0.7, 0.8 / 1.9])
+    assert found[1, 1, 1] == pytest.approx(found[0, 1, 1] * np.exp(-0.7 * rate[1]), rel=1e-10)
+    assert found[1, 1, 0] == pytest.approx(found[0, 1, 0] * np.exp(-0.7 * rate[1]), rel=1e-10)
+    follows = 0.5 / 0.7 * (np.exp(-0.7 * rate[1]) - np.exp(-0.7 * rate[0])) / (rate[0] - rate[1])
+    expected = found[0, 0, 1] * np.exp(-0.7 * rate[0]) + follows * found[0, 1, 1]
+    assert found[1, 0, 1] == pytest.approx(expected, rel=1e-10)
+
+
+def test_normal_shares():
+    edge = np.array([[-1.0, 0.5, 2.0], [0.0, 1.0, 3.0]])
+    found = exact_windows.normal_shares(edge, 0.3, np.array([1.0, 2.0]))
+    for row, deviation in enumerate((1.0, 2.0)):
+        law = stats.norm(0.3, deviation)
+        below = [0.0, *law.cdf(edge[row]), 1.0]
+        np.testing.assert_allclose(found[row], np.diff(below), rtol=1e-12)
+    point = exact_windows.normal_shares(np.array([-1.0, 1.0]), 0.0, 0.0)
+    np.testing.assert_array_equal(point, [0.0, 1.0, 0.0])
+
+
+# -------------------------------------------------------------------------------------------------- estimates
+
+
+def distances(found, exact):
+    """z of all elements, real and imaginary parts."""
+    value, stderr = found["value"].to_numpy(), found["stderr"].to_numpy()
+    parts = [(np.real(value), np.real(stderr), np.real(exact))]
+    if np.iscomplexobj(value):
+        parts.append((np.imag(value), np.imag(stderr), np.imag(exact)))
+    z = []
+    for mean, error, truth in parts:
+        known = error > 1e-9 * np.abs(value).max()
+        z.append(statistics.Estimate(mean[known], error[known], found.attrs["n_eff"]).z(truth[known]))
+    return np.concatenate(z)
+
+
+def test_correlations_agree(pair):
+    equations = systems.pair_scenario(0.5, 0.2).langevin()
+    found = online.correlation(pair)
+    assert found["value"].dims == ("lag", "coordinate", "coordinate_from")
+    exact = exact_windows.steady_correlation(equations, pair["lag"].to_numpy())
+    z = distances(found, exact)
+    assert np.abs(z).max() < 4.5
+    assert 0.5 < np.sqrt(np.mean(z**2)) < 1.6
+    assert np.abs(distances(found, exact.swapaxes(1, 2))).max() > 10  # the twin: transposed
+    hot = systems.pair_scenario(0.5, 0.2, temperature=(1.1, 0.8)).langevin()
+    assert np.abs(distances(found, exact_windows.steady_correlation(hot, pair["lag"].to_numpy()))).max() > 6
+
+
+def test_spectra_agree(pair):
+    equations = systems.pair_scenario(0.5, 0.2).langevin()
+    found = online.spectrum(pair)
+    _, exact = exact_windows.steady_spectrum(equations, INTERVAL, 32)
+    z = distances(found, exact)
+    assert np.abs(z).max() < 5
+    assert 0.7 < np.sqrt(np.mean(z**2)) < 1.3
+    for twin in (exact.conj(), exact.swapaxes(1, 2), exact / 2, exact * 0.375):  # 0.375: the mean square of the taper
+        assert np.abs(distances(found, twin)).max() > 10
+
+
+def test_estimates_need_two_groups(pair):
+    with pytest.raises(TooFewSamplesError, match="at least 2"):
+        online.correlation(pair.isel(group=[0]))
+    two = online.correlation(pair.isel(group=[0, 1]))
+    assert two.attrs["n_eff"] == 2
