@@ -14,15 +14,16 @@ if TYPE_CHECKING:
     from stochbind.analysis.statistics import Estimate as Estimate
     from stochbind.analysis.validation import Validation as Validation
     from stochbind.analysis.validation import validate as validate
-    from stochbind.engine.ensemble import dask_map as dask_map
-    from stochbind.engine.ensemble import local_cluster as local_cluster
-    from stochbind.engine.ensemble import process_map as process_map
     from stochbind.engine.ensemble import run as run
-    from stochbind.engine.ensemble import thread_map as thread_map
     from stochbind.engine.plan import Plan as Plan
     from stochbind.engine.reading import open_dataset as open  # noqa: F401
     from stochbind.engine.simulation import simulate as simulate
     from stochbind.engine.store import Store as Store
+    from stochbind.engine.workers import dask_workers as dask_workers
+    from stochbind.engine.workers import local_dask_workers as local_dask_workers
+    from stochbind.engine.workers import process_workers as process_workers
+    from stochbind.engine.workers import serial_workers as serial_workers
+    from stochbind.engine.workers import thread_workers as thread_workers
     from stochbind.forces import Force as Force
     from stochbind.langevin import Langevin as Langevin
     from stochbind.langevin import Moments as Moments
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from stochbind.scenario import OscillatorScenario as OscillatorScenario
     from stochbind.scenario import Scenario as Scenario
     from stochbind.scenario import TweezerScenario as TweezerScenario
+    from stochbind.scenario import statistics as statistics
 
 __version__ = "0.1.0"
 
@@ -40,11 +42,12 @@ _HOME = {
     "Estimate": "analysis.statistics",
     "Validation": "analysis.validation",
     "validate": "analysis.validation",
-    "dask_map": "engine.ensemble",
-    "local_cluster": "engine.ensemble",
-    "process_map": "engine.ensemble",
     "run": "engine.ensemble",
-    "thread_map": "engine.ensemble",
+    "dask_workers": "engine.workers",
+    "local_dask_workers": "engine.workers",
+    "process_workers": "engine.workers",
+    "serial_workers": "engine.workers",
+    "thread_workers": "engine.workers",
     "simulate": "engine.simulation",
     "Plan": "engine.plan",
     "open": "engine.reading",
@@ -60,6 +63,7 @@ _HOME = {
     "Scenario": "scenario",
     "TweezerScenario": "scenario",
     "errors": "",
+    "statistics": "",
     "fields": "",
     "plots": "",
 }
@@ -70,6 +74,8 @@ __all__ = [*_HOME, "__version__"]
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'stochbind' has no attribute {name!r}")
+    if name == "statistics":
+        return importlib.import_module("stochbind.scenario.statistics")
     if not _HOME[name]:
         return importlib.import_module(f"stochbind.{name}")
     module = importlib.import_module(f"stochbind.{_HOME[name]}")

@@ -21,8 +21,11 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     unit = "" if scenario.reduced else " s"
     yield (
         f"{scenario.name}: {plan.n_trajectories} trajectories of {plan.n_steps} steps of {plan.step:.6g}{unit}, "
-        f"{plan.n_saves} states kept, up to {plan.n_bytes / 1e6:.4g} MB"
+        + (f"{plan.n_saves} states kept" if plan.record else f"{plan.n_saves} states taken, none kept")
     )
+    if plan.statistics:
+        yield f"Statistics: {', '.join(item.name for item in plan.statistics)}."
+    yield forecast_line(plan)
     yield f"The array is {scenario.langevin().stability.sentence}."
     words = f'Solver "{plan.solver}"'
     if plan.solver == "exact":
@@ -35,6 +38,29 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     for note in (*scenario.notes(), plan.relaxation_note()):
         if note:
             yield f"Note: {note}"
+
+
+def forecast_line(plan: Plan) -> str:
+    """What the run will need."""
+    from stochbind.engine.layout import Forecast
+
+    forecast = Forecast.of(plan)
+    return (
+        f"Forecast: {forecast.n_tasks} units of work, about {_seconds(forecast.time)} of one core; up to "
+        f"{_bytes(forecast.n_bytes)} on disk in {forecast.n_files} files; {_bytes(forecast.worker_bytes)} of memory a "
+        "worker."
+    )
+
+
+def _seconds(time: float) -> str:
+    for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if time > 2.0 * size:
+            return f"{time / size:.3g} {unit}"
+    return f"{time:.2g} s"
+
+
+def _bytes(number: float) -> str:
+    return f"{number / 1e9:.3g} GB" if number > 1e9 else f"{number / 1e6:.3g} MB"
 
 
 def store_report(store: Store) -> dict[str, Any]:
@@ -56,7 +82,7 @@ def store_report(store: Store) -> dict[str, Any]:
     }
 
 
-def print_validation(path: Path, result: Validation) -> None:
+def print_validation(path: str | Path, result: Validation) -> None:
     """Print the table of a validation, its notes and the verdict."""
     from rich import box
     from rich.console import Console

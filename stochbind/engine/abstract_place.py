@@ -180,11 +180,11 @@ class Place(ABC):
 def fill(store: zarr.abc.store.Store, write: Callable[[zarr.Group], None]) -> None:
     """Make the root group of a store that holds nothing yet, let `write` fill it, and consolidate its metadata."""
     group = zarr.create_group(store, zarr_format=3)
-    write(group)
     group.create_array(
         LOCKS, shape=(1,), dtype="uint8", dimension_names=("holder",),
         attributes={"long_name": "holds nothing; in its folder are the locks of the runs that write"},
     )  # fmt: skip
+    write(group)
     consolidate(store)
 
 

@@ -18,7 +18,10 @@ from typing import Any
 import numba
 
 _PACKAGE = Path(__file__).parent.parent
-_SOURCES = ("elementary.py", "fields", "engine/compiling.py", "engine/noise.py", "engine/kernels.py", "engine/paths.py")
+_SOURCES = (
+    *("elementary.py", "fields", "engine/compiling.py", "engine/noise.py", "engine/kernels.py", "engine/paths.py"),
+    "engine/reducers",
+)
 
 
 @functools.cache

@@ -1,49 +1,41 @@
-"""Ensembles: blocks of trajectories into a store, serially or spread over processes.
-
-Parallelism enters only as a map: any callable ``map(function, items)`` that yields the results, in any order. The
-truth about what is done is the ledger on disk, not the map; a worker gets a path and a number, and returns a number.
-"""
+"""Ensembles: the units of a run, or of many, handed to workers until the ledger on disk has them all."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
-import logging
-import multiprocessing
+import json
 import os
-import pickle
-import threading
-import uuid
-from collections.abc import Callable, Iterable, Iterator
-from concurrent import futures
+import socket
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
-import numpy as np
-
-from stochbind.checks import FloatArray
-from stochbind.engine import accounts
-from stochbind.engine.blocks import initial_state, n_cores
+from stochbind.checks import short
+from stochbind.engine.driver import Failure, drive
+from stochbind.engine.layout import Forecast, Layout
+from stochbind.engine.places import place
 from stochbind.engine.plan import Plan
 from stochbind.engine.programs import Coefficients
 from stochbind.engine.solvers import OWN_SOLVERS
 from stochbind.engine.store import Store
 from stochbind.engine.stored_forces import require_known
-from stochbind.errors import IncompleteError, PlanError
+from stochbind.engine.units import Task, run_unit
+from stochbind.engine.workers import Workers, thread_workers
+from stochbind.errors import IncompleteError, PlanError, StoreError
 from stochbind.forces import Force
 
-Progress = Callable[[int, int], None]
+#: Told of units that are done, of all units, and of failures so far.
+Progress = Callable[[int, int, int], None]
 
 
-class Map(Protocol):
-    """Like the built-in `map` of one iterable; results may come in any order."""
-
-    def __call__(self, function: Callable[[int], int], items: Iterable[int], /) -> Iterable[int]:
-        """Apply `function` to every item."""
-
-
-def run(plan: Plan, path: str | Path, *, map: Map | None = None, progress: Progress | None = None) -> Store:
+def run(
+    plan: Plan,
+    path: str | Path,
+    *,
+    workers: Workers | None = None,
+    part: tuple[int, int] | None = None,
+    progress: Progress | None = None,
+) -> Store:
     """Run a plan into a store, or continue the run that is there.
 
     Parameters
@@ -51,44 +43,179 @@ def run(plan: Plan, path: str | Path, *, map: Map | None = None, progress: Progr
     plan : Plan
         What to run.
     path : str or Path
-        Directory of the Zarr store; new, or holding this very plan.
-    map : callable, optional
-        How blocks are spread: by default over threads, one for each core; or the built-in `map` (serially), or what
-        `process_map` or `dask_map` give. The numbers do not depend on it.
+        Directory of the Zarr store, or a URL; new, or holding this very plan.
+    workers : Workers, optional
+        What runs the units: by default threads, one for each core; or what `serial_workers`, `process_workers`,
+        `local_dask_workers`, `dask_workers` and `cluster_workers` give. The numbers do not depend on it.
+    part : (int, int), optional
+        Do only part k of K, counted from 1; K processes that know nothing of each other finish the run together.
     progress : callable, optional
-        Called with the number of finished blocks of trajectories and their total, after each.
+        Called after each unit with the numbers of finished units, of all units, and of failures.
 
     Returns
     -------
     Store
-        The finished store.
+        The finished store; with `part`, one where that part is finished.
+
+    Raises
+    ------
+    PlanError
+        If the run cannot fit into the memory of this machine.
+    StoreError
+        If the path is taken, locked, or cannot be written, or its disk has no room.
+    StoreMismatchError
+        If the store there holds another plan.
+    IncompleteError
+        If workers were lost, or units failed, and are missing at the end; the same call continues.
+    """
+    check_part(part)
+    if not place(path).exists():
+        require_room(plan, path)
+    store = Store.open_or_create(path, plan)
+    finish([store], plan.forces, workers=workers, part=part, progress=progress)
+    return store
+
+
+def check_part(part: tuple[int, int] | None) -> None:
+    """Raise `PlanError` unless a part is two whole numbers, the first from 1 to the second."""
+    if part is None:
+        return
+    fine = isinstance(part, tuple) and len(part) == 2 and all(type(number) is int for number in part)
+    if not fine or not 1 <= part[0] <= part[1]:
+        raise PlanError(f"`part` must be (k, K) with k from 1 to K, but is {short(part)}.")
+
+
+def require_room(plan: Plan, path: str | Path, n_workers: int = 1) -> Forecast:
+    """What a run will need; raises if it cannot fit.
+
+    Parameters
+    ----------
+    plan : Plan
+        What will be run.
+    path : str or Path
+        Where to.
+    n_workers : int
+        Processes on this machine.
 
     Raises
     ------
     StoreError
-        If the path is taken, locked, or cannot be written.
-    StoreMismatchError
-        If the store there holds another plan.
-    IncompleteError
-        If workers were lost and blocks are missing at the end; the same call continues.
+        If the disk has no room.
+    PlanError
+        If the memory of this machine is too small.
     """
-    store = Store.open_or_create(path, plan)
-    if not store.pending:
-        return store
-    with store.lock():
-        store.sweep()
-        pending = store.pending
-        total = store.n_blocks
-        if progress is not None:
-            progress(total - len(pending), total)
-        prepare(plan, store.coefficients)
-        work = functools.partial(run_block, str(store.path.resolve()), plan.forces)
-        with contextlib.nullcontext(map) if map is not None else thread_map(n_cores()) as spread:
-            for finished, _ in enumerate(spread(work, pending), total - len(pending) + 1):
-                if progress is not None:
-                    progress(finished, total)
-    store.require_complete()
-    return store
+    forecast, where = Forecast.of(plan, Layout.of(plan)), place(path)
+    free = where.free_bytes()
+    if free is not None and forecast.n_bytes > free:
+        raise StoreError(
+            f"{path}: needs up to {forecast.n_bytes / 1e9:.3g} GB, but {free / 1e9:.3g} GB are free there; use fewer "
+            "trajectories, a larger save_every, no record but statistics, or another disk."
+        )
+    memory = _memory()
+    if n_workers * forecast.worker_bytes > memory:
+        raise PlanError(
+            f"{n_workers} workers need about {n_workers * forecast.worker_bytes / 1e9:.3g} GB of memory, but there are "
+            f"{memory / 1e9:.3g} GB; use fewer workers, or keep fewer states."
+        )
+    return forecast
+
+
+def _memory() -> float:
+    """Memory that this process may use [byte]."""
+    total = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    with contextlib.suppress(OSError, ValueError):  # a container may be allowed less; "max" if it is not
+        total = min(total, float(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return total
+
+
+def finish(
+    stores: Sequence[Store],
+    forces: tuple[Force, ...],
+    *,
+    workers: Workers | None = None,
+    part: tuple[int, int] | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Make all units of some stores that are not done; see `run`."""
+    if not any(len(store.pending) for store in stores):
+        return
+    with contextlib.ExitStack() as stack:
+        for store in stores:
+            stack.enter_context(store.lock(part))
+            if part is None:
+                store.sweep()
+        chains = [chain for store in stores for chain in _chains(store, part)]
+        total = sum(store.n_blocks * store.n_segments for store in stores)
+        if part is not None:
+            total = sum(len(_blocks(store, part)) * store.n_segments for store in stores)
+        done, failed = total - sum(map(len, chains)), 0
+
+        def count(*_: object) -> None:
+            nonlocal done
+            done += 1
+            tell()
+
+        def count_failure(*_: object) -> None:
+            nonlocal failed
+            failed += 1
+            tell()
+
+        def tell() -> None:
+            if progress is not None:
+                progress(done, total, failed)
+
+        tell()
+        if chains:
+            prepare(stores[0].plan, stores[0].coefficients)
+            work = functools.partial(run_unit, forces)
+            spread = stack.enter_context(contextlib.nullcontext(workers) if workers is not None else thread_workers())
+            failures = drive(work, chains, spread, progress=count, report_failure=count_failure)
+            if failures:
+                _tell_failures(stores, failures)
+    for store in stores:
+        missing = [block for block in store.pending if block in _blocks(store, part)]
+        if missing:
+            store.require_complete()
+
+
+def _blocks(store: Store, part: tuple[int, int] | None) -> range:
+    return range(store.n_blocks) if part is None else range(part[0] - 1, store.n_blocks, part[1])
+
+
+def _chains(store: Store, part: tuple[int, int] | None) -> Iterator[list[Task]]:
+    """The units of each block that are not done, in the order of time."""
+    done, address = store.done, store.place.address
+    for block in _blocks(store, part):
+        chain = [Task(address, block, segment) for segment in range(store.n_segments) if not done[block, segment]]
+        if chain:
+            yield chain
+
+
+def _tell_failures(stores: Sequence[Store], failures: tuple[Failure, ...]) -> None:
+    """Write down units that failed again and again, and raise `IncompleteError` that names the first."""
+    at = {store.place.address: store for store in stores}
+    for failure in failures:
+        task = failure.task
+        rows = at[task.path].trajectories(task.block)
+        report = {
+            "block": task.block,
+            "segment": task.segment,
+            "trajectories": [rows.start, rows.stop - 1],
+            "seed": at[task.path].plan.seed,
+            "failures": failure.n_failures,
+            "error": failure.error,
+            "traceback": failure.traceback,
+            "host": socket.gethostname(),
+        }
+        key = f"engine/ledger/failed/{task.block}-{task.segment}.json"  # in the folder of an array Zarr does not look
+        at[task.path].place.write(key, json.dumps(report, indent=2).encode())
+    task, first = failures[0].task, failures[0]
+    rows = at[task.path].trajectories(task.block)
+    raise IncompleteError(
+        f"{at[task.path].path}: {len(failures)} units failed {first.n_failures} times each and were given up, the first "
+        f"of them that of trajectories {rows.start} to {rows.stop - 1} in segment {task.segment}: {first.error} "
+        "All others are done; reports are in engine/ledger/failed. Remove the cause and start the same run again."
+    )
 
 
 def prepare(plan: Plan, coefficients: Coefficients) -> None:
@@ -106,233 +233,3 @@ def prepare(plan: Plan, coefficients: Coefficients) -> None:
         from stochbind.engine import compilation
 
         compilation.compile_for(plan.solver_instance().load(coefficients, plan.equations.forces))
-
-
-@contextlib.contextmanager
-def thread_map(n_threads: int) -> Iterator[Map]:
-    """A map over threads, for `run`: the compiled loops run side by side.
-
-    Parameters
-    ----------
-    n_threads : int
-        Number of threads.
-    """
-    with futures.ThreadPoolExecutor(n_threads) as pool:
-
-        def spread(function: Callable[[int], int], items: Iterable[int], /) -> Iterator[int]:
-            open_tasks = [pool.submit(function, item) for item in items]
-            try:
-                for task in futures.as_completed(open_tasks):
-                    yield task.result()
-            finally:
-                for task in open_tasks:
-                    task.cancel()
-
-        yield spread
-
-
-def run_block(path: str, forces: tuple[Force, ...], block: int) -> int:
-    """Finish one block of trajectories of a store, from its last checkpoint on; returns the block.
-
-    Parameters
-    ----------
-    path : str
-        Directory of the store.
-    forces : tuple of Force
-        Forces of the user's own, which a store knows by name only.
-    block : int
-        Which.
-    """
-    file = Path(path, "zarr.json")
-    store = _opened(path, file.stat().st_mtime_ns if file.exists() else 0)
-    plan, coefficients = store.plan, store.coefficients
-    program = plan.solver_instance().load(coefficients, (*plan.scenario.langevin().forces, *forces))
-    rows, done = store.trajectories(block), store.done_of(block)
-    start = initial_state(plan.seed, coefficients["initial_mean"], coefficients["initial_root"], rows)
-    d = len(start)
-    both: FloatArray | None = None
-    for segment in range(store.n_segments):
-        if done[segment]:
-            both = None
-            continue
-        if both is None:
-            first = np.concatenate([start, np.zeros((program.n_totals, len(rows)))])
-            both = store.read_checkpoint(block, segment - 1) if segment else first
-        state, total = np.ascontiguousarray(both[:d]), np.ascontiguousarray(both[d:])
-        times = store.saves(segment)
-        states, totals = program.run(
-            state,
-            total,
-            seed=plan.seed,
-            first_trajectory=rows.start,
-            first_step=times.start * plan.save_every,
-            save_every=plan.save_every,
-            n_saves=len(times),
-        )
-        both = np.concatenate([state, total])
-        store.write(block, segment, recorded(plan, coefficients["unit"], start, states, totals), both.T)
-    return block
-
-
-@functools.lru_cache(maxsize=4)
-def _opened(path: str, version: int) -> Store:
-    """A store, opened once for all blocks that a process makes; `version` tells it from others at the same path."""
-    del version
-    return Store.open(path, check=False)
-
-
-def recorded(
-    plan: Plan, unit: FloatArray, start: FloatArray, states: FloatArray, totals: FloatArray
-) -> dict[str, FloatArray]:
-    """The recorded arrays of a unit in SI, each (n_trajectories, n_saves, ...)."""
-    n = plan.scenario.n_particles
-    with np.errstate(all="ignore"):  # trajectories that diverge are told at the end
-        result = {
-            name: (states[:, index * n : (index + 1) * n] * unit[index * n : (index + 1) * n, None]).transpose(2, 0, 1)[
-                ..., None
-            ]
-            for index, name in enumerate(("position", "velocity")[: len(unit) // n])
-        }
-        if plan.ledger:
-            ledger = accounts.settle(plan.scenario.oscillators(), plan.system, start, states, totals)
-            result |= {name: np.moveaxis(value, -1, 0) for name, value in ledger._asdict().items()}
-    return result
-
-
-@contextlib.contextmanager
-def process_map(n_workers: int) -> Iterator[Map]:
-    """A map over a pool of processes, for `run`.
-
-    Parameters
-    ----------
-    n_workers : int
-        Number of processes.
-    """
-    context = multiprocessing.get_context("spawn")
-    with futures.ProcessPoolExecutor(n_workers, mp_context=context, initializer=_end_with_parent) as pool:
-
-        def spread(function: Callable[[int], int], items: Iterable[int], /) -> Iterator[int]:
-            _require_portable(function)
-            queue = iter(items)
-            open_tasks: set[futures.Future[int]] = set()
-            try:
-                open_tasks |= {pool.submit(function, item) for item in itertools.islice(queue, 2 * n_workers)}
-                while open_tasks:
-                    ready, open_tasks = futures.wait(open_tasks, return_when=futures.FIRST_COMPLETED)
-                    for task in ready:
-                        yield task.result()
-                    open_tasks |= {pool.submit(function, item) for item in itertools.islice(queue, len(ready))}
-            except futures.process.BrokenProcessPool:
-                raise IncompleteError(
-                    "A worker process died. Start the same run again to continue it; if workers die at once, a script "
-                    'that starts them needs `if __name__ == "__main__":` around its main part.'
-                ) from None
-            finally:
-                for task in open_tasks:
-                    task.cancel()
-
-        yield spread
-
-
-def _require_portable(function: Callable[[int], int]) -> None:
-    """Raise `PlanError` if a function cannot be handed to another process."""
-    try:
-        pickle.dumps(function)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise PlanError(
-            f"This run cannot be handed to other processes ({error}); define its forces by `def` at the top level of a "
-            "module, or spread the work over threads."
-        ) from None
-
-
-def _end_with_parent() -> None:
-    """End this worker when its driver ends, however it ends: a killed driver cannot tell its workers."""
-
-    def wait() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def dask_map(client: Any) -> Map:
-    """A map over the workers of a Dask client, for `run`.
-
-    Only a window of tasks is ever with the scheduler, so that its memory does not grow with the number of blocks.
-    Blocks whose worker dies are given to another; blocks are idempotent.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        Of a cluster whose workers see the store's path.
-    """
-    from distributed import CancelledError, KilledWorker, as_completed
-    from distributed.comm.core import CommClosedError
-    from distributed.scheduler import NoWorkerError
-
-    def spread(function: Callable[[int], int], items: Iterable[int], /) -> Iterator[int]:
-        call = uuid.uuid4().hex  # two runs may share a client; blocks of one are not those of the other
-
-        def submit(item: int) -> Any:
-            return client.submit(function, item, pure=False, key=f"block-{item}-{call}")
-
-        slots = max(1, sum(client.nthreads().values()))
-        queue = iter(items)
-        window = as_completed([submit(item) for item in itertools.islice(queue, 3 * slots)])
-        try:
-            for task in window:
-                yield task.result()
-                task.release()
-                for item in itertools.islice(queue, 1):
-                    window.add(submit(item))
-        except (KilledWorker, NoWorkerError, CancelledError, CommClosedError) as error:
-            raise IncompleteError(
-                f"The Dask cluster lost its workers or its scheduler ({type(error).__name__}); start the same run "
-                "again to continue it."
-            ) from None
-        finally:
-            with contextlib.suppress(Exception):  # the scheduler may be gone
-                for task in list(window.futures):
-                    task.cancel()
-
-    return spread
-
-
-@contextlib.contextmanager
-def local_cluster(n_workers: int) -> Iterator[Any]:
-    """A Dask client of a cluster of processes on this machine, one thread each.
-
-    Parameters
-    ----------
-    n_workers : int
-        Number of worker processes.
-    """
-    import dask
-    from distributed import Client, LocalCluster
-
-    settings = {
-        "distributed.scheduler.allowed-failures": 20,
-        "distributed.scheduler.no-workers-timeout": "5 minutes",
-        "distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": 1,
-    }
-    # What happens to workers is told by exceptions; the log of distributed repeats it as tracebacks.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    with dask.config.set(settings):
-        try:
-            cluster = LocalCluster(
-                n_workers=n_workers,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address="127.0.0.1:0",
-                scheduler_kwargs={"dashboard": False},
-                silence_logs=logging.CRITICAL,
-            )
-        except (OSError, RuntimeError, TimeoutError) as error:
-            raise IncompleteError(
-                f"The Dask cluster cannot start ({error}). A script that starts one needs "
-                '`if __name__ == "__main__":` around its main part; or spread the work over processes.'
-            ) from None
-        with cluster, Client(cluster) as client:
-            yield client

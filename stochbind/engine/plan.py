@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -25,11 +25,17 @@ from stochbind.forces import Force
 from stochbind.langevin import Langevin
 from stochbind.propagation import covariance_root
 from stochbind.scenario import Scenario, scenario_from_dict
+from stochbind.scenario.statistics import Statistic, statistics_of
+
+if TYPE_CHECKING:
+    from stochbind.engine.reducers.base import Reducer
 
 #: Most states of a trajectory that can be kept: their times are one array.
 LARGEST_N_SAVES = 10**8
 #: Fields of a scenario that do not change its numbers.
 _WORDS = ("name", "source", "description", "run")
+#: Decay times of the slowest mode that averages in time leave out.
+_SETTLING = 6.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +68,13 @@ class Plan:
         Largest relative error of a steady variance that the step may cause.
     forces : sequence of Force
         Forces of one's own, beside those of the scenario.
+    record : bool
+        Whether to keep the trajectories.
+    statistics : sequence of Statistic or str
+        What to add up while the run goes on, with or without a record; see `stochbind.statistics`.
+    keep_bits : int, optional
+        Bits of the mantissa that recorded numbers keep, 1 to 52, to save disk; all by default. The run itself, and its
+        statistics, are not rounded.
 
     Raises
     ------
@@ -82,6 +95,9 @@ class Plan:
     ledger: bool = False
     allowed_bias: float = bias.LARGEST_BIAS
     forces: tuple[Force, ...] = ()
+    record: bool = True
+    statistics: tuple[Statistic, ...] = ()
+    keep_bits: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.scenario, Scenario):
@@ -115,8 +131,12 @@ class Plan:
                 f"A record holds at most {LARGEST_N_SAVES} states, but {self.n_saves} are asked for; use a larger "
                 "`save_every`."
             )
-        if not isinstance(self.ledger, bool):
-            raise PlanError(f"`ledger` must be True or False, but is {checks.short(self.ledger)}.")
+        for name in ("ledger", "record"):
+            if not isinstance(getattr(self, name), bool):
+                raise PlanError(f"`{name}` must be True or False, but is {checks.short(getattr(self, name))}.")
+        if self.keep_bits is not None:
+            bits = checks.integer("keep_bits", self.keep_bits, minimum=1, maximum=52, error=PlanError)
+            object.__setattr__(self, "keep_bits", bits)
         if not (isinstance(self.forces, Sequence) and all(isinstance(force, Force) for force in self.forces)):
             raise PlanError(f"`forces` must be a sequence of Force, but is {checks.short(self.forces)}.")
         object.__setattr__(self, "forces", tuple(self.forces))
@@ -129,6 +149,34 @@ class Plan:
             self.scenario.oscillators().initial_moments(self.initial)
             if not self.scenario.langevin().stability.stable:
                 self.scenario.langevin().propagator(self.step * self.n_steps)
+        statistics = tuple(self._started(item) for item in statistics_of(self.statistics))
+        object.__setattr__(self, "statistics", statistics)
+        if not (self.record or self.statistics):
+            raise PlanError('Without a record there must be statistics; ask for some, such as "moments".')
+        _ = self.reducers  # where statistics must fit
+
+    def _started(self, statistic: Statistic) -> Statistic:
+        """A statistic with the first state that it takes: by default after six decay times of the slowest mode."""
+        if getattr(statistic, "start", 0) is not None:
+            return statistic
+        start = 0
+        if self.initial != "stationary":
+            growth = self.scenario.langevin().stability.growth_rate
+            if growth >= 0:
+                raise PlanError(
+                    f"The statistic {statistic.name!r} is an average over time, but there is no steady state; give it "
+                    "`start`, the first state that it takes (0: from the beginning)."
+                )
+            settled = _SETTLING / -growth / self.save_interval
+            window = statistic.window
+            start = math.ceil(min(settled, 2.0**62) / window) * window
+            if start + window > self.n_saves:
+                raise PlanError(
+                    f"The statistic {statistic.name!r} would begin after six decay times of the slowest mode, at kept "
+                    f"state {start}, and needs {window} states, but {self.n_saves} are kept; make the run longer, or "
+                    "give it `start` (0: from the beginning)."
+                )
+        return statistic.model_copy(update={"start": start})
 
     @classmethod
     def from_scenario(cls, scenario: Scenario, **override: Any) -> Self:
@@ -157,7 +205,8 @@ class Plan:
             raise PlanError(f"`scenario` must be a Scenario, but is {type(scenario).__name__}; read it with from_toml.")
         if unknown:
             raise PlanError(f"A plan has no field `{unknown[0]}`; its fields are {', '.join(sorted(known))}.")
-        values = scenario.run.model_dump(exclude_none=True)
+        run = scenario.run
+        values = {name: getattr(run, name) for name in run.model_fields_set if getattr(run, name) is not None}
         values.update({name: value for name, value in override.items() if value is not None})
         for name in ("step", "n_steps", "n_trajectories"):
             if name not in values:
@@ -196,6 +245,24 @@ class Plan:
     @property
     def _usual_solver(self) -> str:
         return "strang" if self.forces or self.scenario.langevin().forces else "exact"
+
+    @cached_property
+    def reducers(self) -> tuple[Reducer, ...]:
+        """What accumulates the statistics, in their order.
+
+        Raises
+        ------
+        PlanError
+            If a statistic cannot be had from this run.
+        """
+        if not self.statistics:
+            return ()
+        from stochbind.engine.reducers.base import Context
+        from stochbind.engine.reducers.kinds import reducers_of
+
+        array, equations = self.scenario.oscillators(), self.equations
+        context = Context.of(array, equations, interval=self.save_interval, n_saves=self.n_saves, ledger=self.ledger)
+        return reducers_of(self.statistics, context)
 
     def solver_instance(self) -> Solver:
         """The solver."""
@@ -237,6 +304,7 @@ class Plan:
         """The plan as plain data; `from_dict` reads it back."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["forces"] = [described(force) for force in self.forces]
+        values["statistics"] = [item.model_dump(mode="json") for item in self.statistics]
         return {**values, "scenario": self.scenario.to_dict(), "noise": noise.SCHEME}
 
     @classmethod
@@ -273,7 +341,7 @@ class Plan:
         data["scenario"] = {key: value for key, value in scenario.items() if key not in _WORDS}
         data["scenario"]["kind"] = self.scenario.kind
         for field in fields(self):
-            usual = {"solver": self._usual_solver, "forces": []}.get(field.name, field.default)
+            usual = {"solver": self._usual_solver, "forces": [], "statistics": []}.get(field.name, field.default)
             if usual is not MISSING and data[field.name] == usual:
                 del data[field.name]
         return data
@@ -290,13 +358,6 @@ class Plan:
         for data in (mine, theirs):
             data["scenario"] = {key: value for key, value in data["scenario"].items() if key not in _WORDS}
         return _difference(mine, theirs, "")
-
-    @property
-    def n_bytes(self) -> int:
-        """Size of the kept states and their coordinates before compression [byte]."""
-        n = self.scenario.n_particles
-        width = self.scenario.langevin().dimension + (n * (n + 2) if self.ledger else 0)
-        return 8 * (self.n_saves * self.n_trajectories * width + self.n_saves + self.n_trajectories)
 
     @property
     def duration(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -43,14 +44,18 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     """
     store = Store.open(path)
     try:
-        dataset: xr.Dataset = xr.open_zarr(store.path, consolidated=False, chunks={})
+        files: Any = store.place.zarr_store(read_only=True)
+        dataset: xr.Dataset = xr.open_zarr(files, consolidated=False, chunks={})
     except Exception as error:  # xarray's errors on damaged metadata are of many kinds
         raise StoreDamagedError(f"{store.path}: cannot be opened as a dataset ({error}); copy it again.") from None
     axis = [store.plan.scenario.axis]
     for name in store.quantities:
         dataset[name].attrs.pop("axis_name", None)
     done, diverged = store.done, store.diverged
-    dataset = dataset.assign_coords(axis=("axis", np.array(axis)))
+    if store.quantities:
+        dataset = dataset.assign_coords(axis=("axis", np.array(axis)))
+    dataset = dataset.assign(_statistics(store))
+    dataset = dataset.set_coords([name for name in dataset if str(name).endswith(("_start", "_stop", "_edge"))])
     dataset.attrs = {
         "title": store.plan.scenario.name,
         "scenario": store.plan.scenario.to_toml(),
@@ -68,3 +73,18 @@ def open_dataset(path: str | Path) -> xr.Dataset:
             stacklevel=2,
         )
     return dataset
+
+
+def _statistics(store: Store) -> dict[str, xr.Variable]:
+    """What was added up while the run went on, in SI; of units that are not done yet, nothing."""
+    found: dict[str, xr.Variable] = {}
+    plan = store.plan
+    for item in plan.reducers:
+        from stochbind.engine.reducers.trees import canonical, merge_rows
+
+        data = np.nan_to_num(store.read(f"statistics/{item.name}", ...), nan=0.0)
+        data, _ = canonical(data, plan.n_trajectories, store.layout.trajectories_per_group)
+        found |= item.describe(data if item.per_window else merge_rows(data))
+        labels = np.array(item.context.labels)
+        found |= {name: xr.Variable(name, labels) for name in ("coordinate", "coordinate_from")}
+    return found

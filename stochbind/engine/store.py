@@ -4,9 +4,11 @@ Layout, all of it plain Zarr v3::
 
     zarr.json            attributes: plan, fingerprint, versions, layout, digests of the constant arrays
     trajectory, time, particle                     coordinates
-    position, velocity   (trajectory, time, particle, axis), in SI
+    position, velocity   (trajectory, time, particle, axis), in SI; unless there is no record
+    statistics/...       (row, group, entry): what is added up while the run goes on
     engine/checkpoint    (time_block, trajectory, coordinate): scaled state at the end of each time block
-    engine/ledger        (trajectory_block, time_block, byte): digest of the block's data, zero until it is done
+    engine/ledger        (trajectory_block, time_block, byte): digests of the unit's data, zero until it is done
+    engine/seal.json     digests of all metadata, and a copy of zarr.json
     coefficients/...     arrays that define a step, computed once
     theory/...           exact drift, noise and steady state
 
@@ -17,14 +19,13 @@ is killed when. Every chunk carries a checksum, and what was never written reads
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -32,17 +33,14 @@ import zarr
 
 from stochbind import checks
 from stochbind.checks import FloatArray
-from stochbind.engine.creation import create
-from stochbind.engine.disk import cause, exclusive, flush, has_content, own_attributes
+from stochbind.engine import checking
+from stochbind.engine.layout import Layout, quantities
+from stochbind.engine.places import LocalPlace, Place, place
 from stochbind.engine.plan import Plan
 from stochbind.engine.structure import (
     DIGEST_BYTES,
     SCHEMA,
-    ArrayPlan,
-    Layout,
-    array_digest,
-    arrays,
-    quantities,
+    write_structure,
 )
 from stochbind.errors import (
     IncompleteError,
@@ -53,34 +51,68 @@ from stochbind.errors import (
 )
 
 
+class Unit(NamedTuple):
+    """What a unit writes.
+
+    Attributes
+    ----------
+    data : dict of str to (n_trajectories, n_saves, ...) float
+        Recorded arrays, in SI.
+    statistics : dict of str to (n_rows, n_groups, n_entries) float
+        What was added up, in scaled units.
+    checkpoint : (n_trajectories, width) float
+        What the next unit starts from.
+    """
+
+    data: dict[str, FloatArray]
+    statistics: dict[str, FloatArray]
+    checkpoint: FloatArray
+
+
 class Store:
     """A run on disk. Make one with `Store.create`, find one with `Store.open`.
 
     Attributes
     ----------
-    path : Path
-        The directory.
+    place : Place
+        Where it is.
     plan : Plan
         What is run.
     layout : Layout
         Sizes of the units of work.
     """
 
-    def __init__(self, path: Path, group: zarr.Group, plan: Plan, layout: Layout, digests: dict[str, str]) -> None:
-        self.path, self._group, self.plan, self.layout, self._digests = path, group, plan, layout, digests
+    def __init__(self, place: Place, group: zarr.Group, plan: Plan, layout: Layout, digests: dict[str, str]) -> None:
+        self.place, self._group, self.plan, self.layout, self.digests = place, group, plan, layout, digests
+        self._arrays: dict[str, zarr.Array[Any]] = {}
+
+    @property
+    def path(self) -> Path | str:
+        """The directory, or the URL."""
+        return self.place.path if isinstance(self.place, LocalPlace) else str(self.place)
 
     # ------------------------------------------------------------------ making and opening
 
     @classmethod
-    def create(cls, path: str | Path, plan: Plan) -> Self:
+    def create(cls, path: str | Path, plan: Plan, layout: Layout | None = None) -> Self:
         """Make an empty store for a plan; it appears whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+            A new directory, or a URL.
+        plan : Plan
+            What will be run.
+        layout : Layout, optional
+            How the work is cut; by default as suits the plan.
 
         Raises
         ------
         StoreError
             If something else is in the way, or the disk has no room.
         """
-        create(Path(path), plan)
+        where, layout = place(path), layout or Layout.of(plan)
+        where.create(lambda group: write_structure(group, plan, layout))
         return cls.open(path)
 
     @classmethod
@@ -90,7 +122,7 @@ class Store:
         Parameters
         ----------
         path : str or Path
-            The directory.
+            The directory, or a URL.
         check : bool
             Whether to look for every file; a worker that only writes need not.
 
@@ -101,17 +133,22 @@ class Store:
         StoreDamagedError
             If files are missing.
         """
-        path = Path(path)
-        data = own_attributes(path)
+        where = place(path)
+        data = where.attributes()
         schema = data.get("schema")
         if schema != SCHEMA:
             raise StoreError(
-                f"{path}: has schema {checks.short(schema)}, this version of stochbind reads {SCHEMA}; use a newer one."
+                f"{where}: has schema {checks.short(schema)}, this version of stochbind reads {SCHEMA}; use the one "
+                "that wrote it."
             )
+        if check:
+            checking.check_seal(where, data)
         try:
-            mode: Any = "r+" if os.access(path, os.W_OK) else "r"
+            store: Any = where.zarr_store(read_only=not where.writable())
             # The metadata beside each array count, not their copies in the root: what is damaged there must be seen.
-            group = zarr.open_group(path, mode=mode, zarr_format=3, use_consolidated=False)
+            group = zarr.open_group(
+                store, mode="r+" if where.writable() else "r", zarr_format=3, use_consolidated=False
+            )
             plan = _plan(json.dumps(data["plan"]))
             sizes = {
                 name: checks.integer(name, size, minimum=1, error=StoreDamagedError)
@@ -120,15 +157,17 @@ class Store:
             layout = Layout(**sizes)
             fingerprint, digests = data["fingerprint"], dict(data["digests"])
         except StochbindError as error:
-            raise StoreDamagedError(f"{path}: its zarr.json was altered: {error}") from None
+            raise StoreDamagedError(f"{where}: its zarr.json was altered: {error}") from None
         except Exception as error:  # zarr's errors on damaged metadata are of many kinds
-            raise StoreDamagedError(f"{path}: its zarr.json is damaged ({cause(error)}); copy it again.") from None
+            raise StoreDamagedError(
+                f"{where}: its zarr.json is damaged ({checking.cause(error)}); copy it again."
+            ) from None
         if plan.fingerprint != fingerprint:
-            raise StoreDamagedError(f"{path}: its plan and its fingerprint disagree; zarr.json was altered.")
-        store = cls(path, group, plan, layout, digests)
+            raise StoreDamagedError(f"{where}: its plan and its fingerprint disagree; zarr.json was altered.")
+        found = cls(where, group, plan, layout, digests)
         if check:
-            store.check_files()
-        return store
+            checking.check_files(found)
+        return found
 
     @classmethod
     def open_or_create(cls, path: str | Path, plan: Plan) -> Self:
@@ -139,7 +178,7 @@ class Store:
         StoreMismatchError
             If the store there belongs to another plan; the message says what differs.
         """
-        if not os.path.exists(path):
+        if not place(path).exists():
             return cls.create(path, plan)
         store = cls.open(path)
         if store.plan.fingerprint != plan.fingerprint:
@@ -155,52 +194,17 @@ class Store:
             )
         return store
 
-    def check_files(self) -> None:
-        """Raise `StoreDamagedError` if a file is missing or empty that the structure or the ledger promises."""
-        structure = arrays(self.plan, self.layout)
-        nodes = (*structure, *self._constants(), "engine", "coefficients", "theory")
-        self._require_content([self.path / name / "zarr.json" for name in nodes])
-        for name, wanted in structure.items():
-            array = self._array(name)
-            found = ArrayPlan(array.shape, array.chunks, str(array.dtype), array.metadata.dimension_names)  # type: ignore[union-attr]
-            if found != wanted:
-                raise StoreDamagedError(
-                    f"{self.path}: {name}/zarr.json was altered: it says {tuple(found)}, where the plan of the store "
-                    f"wants {tuple(wanted)}; copy it again."
-                )
-        for name in self._constants():
-            if array_digest(self._read(name, ...)) != self._digests[name]:
-                raise StoreDamagedError(f"{self.path}: {name} is not what was written; copy the store again.")
-        for block, segment in zip(*np.nonzero(self.done), strict=True):
-            files = self._files(int(block), int(segment))
-            self._require_content(files, self._remedy(files[-1]))
-
-    def verify(self) -> None:
-        """Read all trajectories, and raise `StoreDamagedError` if any is not what was written."""
-        for block, segment in zip(*np.nonzero(self.done), strict=True):
+    @staticmethod
+    def version(path: str) -> object:
+        """What tells a store from others that were or will be at the same path."""
+        where = place(path)
+        if isinstance(where, LocalPlace):
             try:
-                agree = self.digests_agree(int(block), int(segment))
-                reason = "are not those that were written"
-            except StoreDamagedError as error:
-                agree, reason = False, f"cannot be read ({str(error).removeprefix(f'{self.path}: ').split(';')[0]})"
-            if not agree:
-                rows = self.trajectories(int(block))
-                remedy = self._remedy(self._files(int(block), int(segment))[-1])
-                raise StoreDamagedError(
-                    f"{self.path}: the states of trajectories {rows.start} to {rows.stop - 1} {reason}; {remedy}."
-                )
-
-    def _remedy(self, ledger: Path) -> str:
-        return f"copy the store again, or remove {ledger} and start the same run again to make them anew"
-
-    def _require_content(self, files: list[Path], remedy: str = "copy it again") -> None:
-        missing = [str(file.relative_to(self.path)) for file in files if not has_content(file)]
-        if missing:
-            others = f", and so are {len(missing) - 1} other files" if len(missing) > 1 else ""
-            raise StoreDamagedError(
-                f"{self.path}: {missing[0]} is missing or empty{others}: the store is damaged or only half copied; "
-                f"{remedy}."
-            )
+                status = (where.path / "zarr.json").stat()
+            except OSError:
+                return None
+            return status.st_mtime_ns, status.st_ino
+        return hashlib.blake2b(where.read("zarr.json") or b"").digest()
 
     # ------------------------------------------------------------------ progress
 
@@ -217,13 +221,12 @@ class Store:
     @property
     def done(self) -> npt.NDArray[np.bool_]:
         """Which units are done, shape (n_blocks, n_segments); read from the ledger on disk."""
-        result: npt.NDArray[np.bool_] = np.any(self._read("engine/ledger", ...) != 0, axis=-1)
+        result: npt.NDArray[np.bool_] = np.any(self.read("engine/ledger", ...) != 0, axis=-1)
         return result
 
-    def done_of(self, block: int) -> npt.NDArray[np.bool_]:
-        """Which units of one block of trajectories are done, shape (n_segments,)."""
-        result: npt.NDArray[np.bool_] = np.any(self._read("engine/ledger", block) != 0, axis=-1)
-        return result
+    def is_done(self, block: int, segment: int) -> bool:
+        """Whether one unit is done."""
+        return bool(np.any(self.read("engine/ledger", (block, segment)) != 0))
 
     @property
     def pending(self) -> list[int]:
@@ -241,35 +244,44 @@ class Store:
 
     @property
     def diverged(self) -> dict[int, int]:
-        """Trajectories that left the range of floating-point numbers, and the index of their first such kept state."""
+        """Trajectories that left the range of floating-point numbers, and the index of their first such kept state.
+
+        Without a record, the index is that of the last state of the segment in which they were first seen so.
+        """
         found: dict[int, int] = {}
         done = self.done
-        for segment in range(self.n_segments):
-            if not done[:, segment].any():
+        for block in range(self.n_blocks):
+            last = int(np.argmin(np.append(done[block], False))) - 1  # what diverges stays so: look at the end
+            if last < 0:
                 continue
-            lost = ~np.isfinite(self._read("engine/checkpoint", segment)).all(axis=-1)
-            size = self.layout.trajectories_per_block
-            for trajectory in np.flatnonzero(lost & np.repeat(done[:, segment], size)[: len(lost)]):
-                if int(trajectory) not in found:
-                    times = self.saves(segment)
-                    where = (int(trajectory), slice(times.start, times.stop))
-                    fine = np.ones(len(times), bool)
-                    for name in self.quantities:
-                        values = self._read(name, where).reshape(len(times), -1)
-                        fine &= np.isfinite(values).all(axis=1)
-                    found[int(trajectory)] = times.start + int(np.argmin(fine))
+            for row in np.flatnonzero(~np.isfinite(self.read_checkpoint(block, last)).all(axis=0)):
+                found[self.trajectories(block).start + int(row)] = self._first_lost(block, int(row), last)
         return found
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the store for writing; the kernel frees the lock when the process ends, however it ends."""
-        with exclusive(self.path):
+    def _first_lost(self, block: int, row: int, last: int) -> int:
+        for segment in range(last + 1):
+            times = self.saves(segment)
+            if self.has_checkpoint(segment, last):
+                if np.isfinite(self.read_checkpoint(block, segment)[:, row]).all():
+                    continue
+                if not self.quantities:
+                    return times.stop - 1
+                where = (self.trajectories(block).start + row, slice(times.start, times.stop))
+                fine = np.ones(len(times), bool)
+                for name in self.quantities:
+                    fine &= np.isfinite(self.read(name, where).reshape(len(times), -1)).all(axis=1)
+                return times.start + int(np.argmin(fine))
+        return self.saves(last).stop - 1
+
+    @contextmanager
+    def lock(self, part: tuple[int, int] | None = None) -> Iterator[None]:
+        """Hold the store for writing; a lock of a process that died holds nobody up."""
+        with self.place.lock(part):
             yield
 
     def sweep(self) -> None:
         """Remove what killed writers left behind; hold the lock."""
-        for leftover in self.path.rglob("*.partial"):
-            leftover.unlink(missing_ok=True)
+        self.place.sweep()
 
     # ------------------------------------------------------------------ data in and out
 
@@ -281,8 +293,10 @@ class Store:
     @cached_property
     def coefficients(self) -> dict[str, FloatArray]:
         """The arrays that define a step, as the run was started with."""
-        names = [name.removeprefix("coefficients/") for name in self._constants() if name.startswith("coefficients/")]
-        return {name: self._read(f"coefficients/{name}", ...) for name in names}
+        names = [
+            name.removeprefix("coefficients/") for name in sorted(self.digests) if name.startswith("coefficients/")
+        ]
+        return {name: self.read(f"coefficients/{name}", ...) for name in names}
 
     def trajectories(self, block: int) -> range:
         """Indices of the trajectories of a block."""
@@ -294,102 +308,123 @@ class Store:
         size = self.layout.saves_per_block
         return range(segment * size, min((segment + 1) * size, self.plan.n_saves))
 
+    def regions(self, block: int, segment: int) -> dict[str, tuple[slice, slice]]:
+        """Where the data of a unit are: of each recorded array, then of each statistic."""
+        rows, times = self.trajectories(block), self.saves(segment)
+        record = (slice(rows.start, rows.stop), slice(times.start, times.stop))
+        result = {name: record for name in self.quantities}
+        group = self.layout.trajectories_per_group
+        groups = slice(rows.start // group, -(-rows.stop // group))
+        for item in self.plan.reducers:
+            windows = slice(times.start // item.window, -(-times.stop // item.window))
+            result[f"statistics/{item.name}"] = (windows if item.per_window else slice(segment, segment + 1), groups)
+        return result
+
+    def has_checkpoint(self, segment: int, last: int) -> bool:
+        """Whether the checkpoint of a unit is kept, if those up to `last` are done; without a record, two are."""
+        return self.plan.record or segment >= last - 1
+
     def read_checkpoint(self, block: int, segment: int) -> FloatArray:
         """Scaled states, and what the ledger added up, at the end of a unit; shape (width, n_trajectories)."""
         rows = self.trajectories(block)
-        try:
-            state = self._read("engine/checkpoint", (segment, slice(rows.start, rows.stop)))
-        except StoreDamagedError as error:
-            reason = str(error).split("; ")[0]
-            raise StoreDamagedError(f"{reason}; {self._remedy(self._files(block, segment)[-1])}.") from None
+        state = self.read("engine/checkpoint", (segment, slice(rows.start, rows.stop)))
         return np.ascontiguousarray(state.T)
 
-    def write(self, block: int, segment: int, data: Mapping[str, FloatArray], checkpoint: FloatArray) -> None:
-        """Write a unit: data, flush, checkpoint, flush, and last the ledger.
+    def verify(self) -> None:
+        """Read all trajectories, and raise `StoreDamagedError` if any is not what was written."""
+        for block, segment in zip(*np.nonzero(self.done), strict=True):
+            checking.check_unit(self, int(block), int(segment))
+
+    def write(self, block: int, segment: int, unit: Unit) -> None:
+        """Write a unit: data, checkpoint, flush, and last the ledger.
 
         Parameters
         ----------
         block, segment : int
             Which.
-        data : mapping of str to (n_trajectories, n_saves, ...) float
-            Recorded arrays, in SI.
-        checkpoint : (n_trajectories, width) float
-            What the next unit starts from.
+        unit : Unit
+            Its numbers.
 
         Raises
         ------
         StoreError
             If the disk refuses; nothing is half-written.
         """
-        rows, times = self.trajectories(block), self.saves(segment)
-        digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+        rows = self.trajectories(block)
+        keys = self.keys(block, segment)
         try:
-            for name in self.quantities:
-                values = np.ascontiguousarray(data[name])
-                digest.update(values.tobytes())
-                self._array(name)[rows.start : rows.stop, times.start : times.stop] = values
-            checkpoint = np.ascontiguousarray(checkpoint)
-            digest.update(checkpoint.tobytes())
-            self._array("engine/checkpoint")[segment, rows.start : rows.stop] = checkpoint
-            ledger = self._files(block, segment)
-            for file in ledger[:-1]:
-                flush(file)
-                flush(file.parent)
-            self._array("engine/ledger")[block, segment] = np.frombuffer(digest.digest(), np.uint8)
-            flush(ledger[-1])
-            flush(ledger[-1].parent)
+            for name, where in self.regions(block, segment).items():
+                self.array(name)[where] = unit.data[name] if name in unit.data else unit.statistics[name[11:]]
+            self.array("engine/checkpoint")[segment, rows.start : rows.stop] = unit.checkpoint
+            self.place.flush(keys[:-1])
+            self.array("engine/ledger")[block, segment] = np.frombuffer(self.digest(block, segment, unit), np.uint8)
+            self.place.flush(keys[-1:])
+            if not self.plan.record and segment >= 2:
+                self.place.delete(self.keys(block, segment - 2)[-2:-1])
         except OSError as error:
             raise StoreError(
                 f"{self.path}: cannot be written: {error.strerror or error}; what is finished is kept, start the same "
                 "run again to continue."
             ) from None
 
-    def digests_agree(self, block: int, segment: int) -> bool:
-        """Whether the data of a finished unit still have the digest of the ledger."""
-        rows, times = self.trajectories(block), self.saves(segment)
-        digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-        for name in self.quantities:
-            data = self._read(name, (slice(rows.start, rows.stop), slice(times.start, times.stop)))
-            digest.update(np.ascontiguousarray(data).tobytes())
-        digest.update(np.ascontiguousarray(self.read_checkpoint(block, segment).T).tobytes())
-        return digest.digest() == self._read("engine/ledger", (block, segment)).tobytes()
+    def read_unit(self, block: int, segment: int, *, checkpoint: bool = True) -> Unit:
+        """What a unit wrote."""
+        data: dict[str, FloatArray] = {
+            name: self.read(name, where) for name, where in self.regions(block, segment).items()
+        }
+        names = self.quantities
+        statistics = {name[11:]: value for name, value in data.items() if name not in names}
+        end = self.read_checkpoint(block, segment).T if checkpoint else np.zeros((0, 0))
+        return Unit({name: data[name] for name in names}, statistics, end)
 
-    def _array(self, name: str) -> zarr.Array[Any]:
+    def digest(self, block: int, segment: int, unit: Unit) -> bytes:
+        """Digests of a unit, as they are in the ledger: of its data, and of its checkpoint."""
+        parts = hashlib.blake2b(digest_size=DIGEST_BYTES // 2)
+        for name in self.regions(block, segment):
+            value = unit.data[name] if name in unit.data else unit.statistics[name[11:]]
+            parts.update(np.ascontiguousarray(value).data)
+        end = hashlib.blake2b(np.ascontiguousarray(unit.checkpoint).data, digest_size=DIGEST_BYTES // 2)
+        return parts.digest() + end.digest()
+
+    def array(self, name: str) -> zarr.Array[Any]:
+        """One of the arrays."""
+        if name in self._arrays:
+            return self._arrays[name]
         try:
             array = self._group[name]
         except Exception as error:  # zarr's errors on damaged metadata are of many kinds
             raise StoreDamagedError(
-                f"{self.path}: {name}/zarr.json is damaged ({cause(error)}); copy it again."
+                f"{self.path}: {name}/zarr.json is damaged ({checking.cause(error)}); copy it again."
             ) from None
         if not isinstance(array, zarr.Array):
             raise StoreDamagedError(f"{self.path}: {name}/zarr.json was altered: it is no array; copy it again.")
         # Chunks of nothing but NaN, of trajectories that all diverged, are data too.
-        return array.with_config({"write_empty_chunks": True})
+        self._arrays[name] = array.with_config({"write_empty_chunks": True})
+        return self._arrays[name]
 
-    def _read(self, name: str, where: Any) -> npt.NDArray[Any]:
-        array = self._array(name)
+    def read(self, name: str, where: Any) -> npt.NDArray[Any]:
+        """Part of one of the arrays."""
+        array = self.array(name)
         try:
             return np.asarray(array[where])
         except Exception as error:  # the codecs' errors on damaged chunks are of many kinds
             raise StoreDamagedError(
-                f"{self.path}: {name} cannot be read ({cause(error)}); a chunk of it is damaged, copy it again."
+                f"{self.path}: {name} cannot be read ({checking.cause(error)}); a chunk of it is damaged: "
+                f"`stochbind verify` tells which, and `stochbind repair` makes it anew."
             ) from None
 
-    def _files(self, block: int, segment: int) -> list[Path]:
-        """Chunk files of a unit, the ledger's last."""
-        keys: dict[str, tuple[int, ...]] = {
-            name: (block, segment, *[0] * (self._array(name).ndim - 2)) for name in self.quantities
+    def keys(self, block: int, segment: int) -> list[str]:
+        """Files of a unit; the last two are those of the checkpoint and of the ledger."""
+        places: dict[str, tuple[int, ...]] = {
+            name: (block, segment, *[0] * (self.array(name).ndim - 2)) for name in self.quantities
         }
-        keys["engine/checkpoint"] = (segment, block, 0)
-        keys["engine/ledger"] = (block, segment, 0)
-        return [self.path / name / self._array(name).metadata.encode_chunk_key(key) for name, key in keys.items()]
-
-    def _constants(self) -> list[str]:
-        """Names of the arrays that are written when the store is made."""
-        return sorted(self._digests)
+        places |= {f"statistics/{item.name}": (segment, block, 0) for item in self.plan.reducers}
+        places["engine/checkpoint"] = (segment, block, 0)
+        places["engine/ledger"] = (block, segment, 0)
+        return [f"{name}/{self.array(name).metadata.encode_chunk_key(key)}" for name, key in places.items()]
 
 
 @lru_cache(maxsize=4)
 def _plan(text: str) -> Plan:
-    """The plan of a store; a worker opens the same store for each of its blocks."""
+    """The plan of a store; a worker opens the same store for each of its units."""
     return Plan.from_dict(json.loads(text), "its plan")

@@ -6,25 +6,25 @@ The lead process makes all of it and computes everything that determines the num
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 from collections.abc import Callable
 from importlib import metadata
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.core.buffer import default_buffer_prototype
 
-from stochbind.engine import accounts
+from stochbind.engine.layout import LEDGER, Layout, checkpoint_width, quantities
 from stochbind.engine.plan import Plan
 from stochbind.langevin import Langevin
 
-SCHEMA = 1
-DIGEST_BYTES = 16
-_CHUNK_BYTES = 8 * 2**20
-#: Work of a unit, in trajectories times steps times coordinates squared: about ten seconds, what a kill can cost.
-_UNIT_WORK = 2**33
+SCHEMA = 2
+#: Of an entry in the ledger: half of it for the data of a unit, half for its checkpoint.
+DIGEST_BYTES = 32
 #: Chunk of the coordinates, which may be long.
 _COORDINATE_CHUNK = 2**20
 _UNITS = {
@@ -35,24 +35,6 @@ _UNITS = {
     "drive_work": ("J", "work of the drives on each particle since time zero"),
 }
 _DIMENSIONS = ("trajectory", "time", "particle", "axis")
-#: What a ledger records.
-LEDGER = ("work", "heat", "drive_work")
-
-
-class Layout(NamedTuple):
-    """Sizes of the units of work: a function of the plan alone, so that every run of it writes the same files."""
-
-    trajectories_per_block: int
-    saves_per_block: int
-
-    @classmethod
-    def of(cls, plan: Plan) -> Self:
-        """Blocks of 16 to 256 trajectories, about 16 of them; time blocks of at most 8 MiB an array or ten seconds."""
-        block = min(max(-(-plan.n_trajectories // 16), 16), 256, plan.n_trajectories)
-        width = plan.scenario.n_particles ** (2 if plan.ledger else 1)
-        saves = max(1, _CHUNK_BYTES // (8 * block * width))
-        work = block * plan.save_every * plan.scenario.langevin().dimension ** 2
-        return cls(block, min(saves, max(1, _UNIT_WORK // work), plan.n_saves))
 
 
 class ArrayPlan(NamedTuple):
@@ -64,16 +46,10 @@ class ArrayPlan(NamedTuple):
     dimension_names: tuple[str | None, ...] | None
 
 
-def quantities(plan: Plan) -> tuple[str, ...]:
-    """Names of the recorded arrays."""
-    states = ("position",) if plan.scenario.oscillators().overdamped else ("position", "velocity")
-    return (*states, *LEDGER) if plan.ledger else states
-
-
 def arrays(plan: Plan, layout: Layout) -> dict[str, ArrayPlan]:
-    """The arrays that runs fill, by name: recorded quantities, checkpoint and ledger."""
+    """The arrays that runs fill, by name: recorded quantities, statistics, checkpoint and ledger."""
     n, d = plan.scenario.n_particles, checkpoint_width(plan)
-    block, saves = layout
+    block, saves, group = layout
     blocks, segments = -(-plan.n_trajectories // block), -(-plan.n_saves // saves)
     states = ArrayPlan((plan.n_trajectories, plan.n_saves, n, 1), (block, saves, n, 1), "float64", _DIMENSIONS)
     checkpoint = ((segments, plan.n_trajectories, d), (1, block, d), "float64")
@@ -83,27 +59,46 @@ def arrays(plan: Plan, layout: Layout) -> dict[str, ArrayPlan]:
         "work": ArrayPlan((*states.shape[:3], n), (*states.chunks[:3], n), "float64", (*_DIMENSIONS[:3], "source")),
     }
     shapes["drive_work"] = shapes["heat"]
+    statistics = {}
+    for item in plan.reducers:
+        rows, chunk = (-(-plan.n_saves // item.window), saves // item.window) if item.per_window else (segments, 1)
+        statistics[f"statistics/{item.name}"] = ArrayPlan(
+            (rows, -(-plan.n_trajectories // group), item.n_entries),
+            (chunk, -(-block // group), item.n_entries),
+            "float64",
+            (f"{item.name}_row", "group", f"{item.name}_entry"),
+        )
     return {
         **{name: shapes.get(name, states) for name in quantities(plan)},
+        **statistics,
         "engine/checkpoint": ArrayPlan(*checkpoint, ("time_block", "trajectory", "coordinate")),
         "engine/ledger": ArrayPlan(*ledger, ("trajectory_block", "time_block", "byte")),
     }
 
 
-def checkpoint_width(plan: Plan) -> int:
-    """Numbers of a trajectory in a checkpoint: its state, and what its ledger has added up."""
-    d = plan.scenario.langevin().dimension
-    if not plan.ledger:
-        return d
-    array = plan.scenario.oscillators()
-    n_drives = len(plan.scenario.drive)
-    n_forces = sum(int(force.active.sum()) for force in plan.equations.forces if force.active is not None)
-    return d + len(accounts.coupled_pairs(array)) + n_drives + n_forces
-
-
 def array_digest(data: npt.NDArray[Any]) -> str:
     """Digest of the numbers of an array, in hexadecimal digits."""
-    return hashlib.blake2b(np.ascontiguousarray(data).tobytes(), digest_size=DIGEST_BYTES).hexdigest()
+    return hashlib.blake2b(np.ascontiguousarray(data).tobytes(), digest_size=16).hexdigest()
+
+
+def bytes_digest(data: bytes) -> str:
+    """Digest of some bytes, in hexadecimal digits."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def seal(attributes: dict[str, Any]) -> str:
+    """Digest of all that stochbind wrote into the root, but of the digest itself."""
+    data = {key: value for key, value in attributes.items() if key != "seal"}
+    return bytes_digest(json.dumps(data, sort_keys=True).encode())
+
+
+def metadata_digests(group: zarr.Group) -> dict[str, str]:
+    """Digest of the zarr.json of all members of a group, by their keys."""
+    prototype = default_buffer_prototype()
+    return {
+        f"{name}/zarr.json": bytes_digest(member.metadata.to_buffer_dict(prototype)["zarr.json"].to_bytes())
+        for name, member in group.members(max_depth=None)
+    }
 
 
 def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
@@ -139,7 +134,7 @@ def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
     add(group, "trajectory", np.arange(plan.n_trajectories), ("trajectory",), "", "index of the trajectory")
     add(group, "time", plan.time, ("time",), unit("s"), "time since the initial state")
     add(group, "particle", np.arange(scenario.n_particles), ("particle",), "", "index of the particle")
-    group.create_group("engine")
+    group.require_group("engine")
     _add_records(group, plan, layout)
     coefficients = group.create_group("coefficients")
     for name, value in plan.coefficients().items():
@@ -147,19 +142,18 @@ def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
         labels = tuple(f"{name}_{index}" for index in range(table.ndim))
         add(coefficients, name, table, labels, "", "in scaled units")
     _write_theory(group, equations, add)
-    group.attrs.update(
-        {
-            "title": scenario.name,
-            "stochbind": {
-                "schema": SCHEMA,
-                "plan": plan.to_dict(),
-                "fingerprint": plan.fingerprint,
-                "layout": layout._asdict(),
-                "versions": versions,
-                "digests": digests,
-            },
-        }
-    )
+    attributes: dict[str, Any] = {
+        "schema": SCHEMA,
+        "plan": plan.to_dict(),
+        "fingerprint": plan.fingerprint,
+        "layout": layout._asdict(),
+        "versions": versions,
+        "digests": digests,
+    }
+    # A second copy, from which a damaged root can be made again.
+    group["engine"].attrs.update({"stochbind": {**attributes, "seal": seal(attributes)}})
+    attributes["metadata"] = metadata_digests(group)
+    group.attrs.update({"title": scenario.name, "stochbind": {**attributes, "seal": seal(attributes)}})
 
 
 def _add_records(group: zarr.Group, plan: Plan, layout: Layout) -> None:
@@ -174,6 +168,8 @@ def _add_records(group: zarr.Group, plan: Plan, layout: Layout) -> None:
         meanings[name] = {"units": "" if plan.scenario.reduced else si, "long_name": meaning + along}
         if along:
             meanings[name]["axis_name"] = plan.scenario.axis
+    if plan.statistics:
+        group.create_group("statistics")
     for name, array in arrays(plan, layout).items():
         compressed = (BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"),) if name in _UNITS else ()
         group.create_array(
@@ -181,7 +177,7 @@ def _add_records(group: zarr.Group, plan: Plan, layout: Layout) -> None:
             **array._asdict(),
             compressors=(*compressed, Crc32cCodec()),
             fill_value=0 if array.dtype == "uint8" else np.nan,
-            attributes=meanings[name],
+            attributes=meanings.get(name, {"long_name": "what is added up, in scaled units"}),
         )
 
 

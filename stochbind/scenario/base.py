@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy.typing as npt
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from stochbind import checks
-from stochbind.errors import ScenarioError
 from stochbind.langevin import Langevin
 from stochbind.oscillators import Oscillators
 from stochbind.protocols import Drive, Protocol
 from stochbind.quantities import quantity
-from stochbind.scenario import faults
+from stochbind.scenario.parts import Part
+from stochbind.scenario.statistics import Statistic, named_statistic
 
 SolverName = Literal[
     "exact",
@@ -41,35 +40,11 @@ class Derived(NamedTuple):
     meaning: str
 
 
-if TYPE_CHECKING:
-    from pydantic._internal._model_construction import ModelMetaclass
-else:
-    ModelMetaclass = type(BaseModel)  # its only public name
-
-
-class _RaisesScenarioError(ModelMetaclass):
-    """Turns pydantic's error into ours when a part is made in Python (`__init__` would also catch nested parts)."""
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        try:
-            if args:
-                return super().__call__(*args, **kwargs)  # a TypeError, in the words of pydantic
-            context = {"reduced": kwargs.get("units") == "reduced"}
-            return cls.model_validate(kwargs, context=context)  # type: ignore[attr-defined]
-        except ValidationError as error:
-            lines = faults.sentences(error, {"": cls})  # type: ignore[dict-item]
-            raise ScenarioError("\n".join(f"{cls.__name__}: {line}" for line in lines)) from None
-
-
-class Part(BaseModel, metaclass=_RaisesScenarioError):
-    """A table of a scenario: frozen, and strict about names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with some fields replaced, checked like any other (pydantic's own copy is not)."""
-        fields = {name: getattr(self, name) for name in self.model_fields_set}
-        return type(self)(**{**fields, **(update or {})})
+def _named(given: Any) -> Any:
+    """Statistics that are given by their names alone, as tables."""
+    if not isinstance(given, (list, tuple)):
+        return given
+    return [named_statistic(item) if isinstance(item, str) else item for item in given]
 
 
 class RunSettings(Part):
@@ -87,6 +62,11 @@ class RunSettings(Part):
     solver: SolverName | None = None
     ledger: Annotated[bool, Field(strict=True)] | None = None
     allowed_bias: Annotated[float, Field(strict=True, gt=0)] | None = None
+    record: Annotated[bool, Field(strict=True)] | None = None
+    statistics: Annotated[tuple[Statistic, ...], BeforeValidator(_named), Field(strict=False, max_length=20)] | None = (
+        None
+    )
+    keep_bits: Annotated[int, Field(strict=True, ge=1, le=52)] | None = None
 
 
 class HarmonicDrive(Part):

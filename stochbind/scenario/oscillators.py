@@ -15,7 +15,8 @@ from stochbind.errors import NoiseError, ScenarioError
 from stochbind.forces import Force
 from stochbind.oscillators import Oscillators
 from stochbind.quantities import quantity, quantity_matrix
-from stochbind.scenario.base import Derived, Part, Scenario
+from stochbind.scenario.base import Derived, Scenario
+from stochbind.scenario.parts import Part
 
 #: Depth of a trap, in thermal energies, below which a note says that a particle leaves it.
 SHALLOWEST_TRAP = 10.0

@@ -12,7 +12,8 @@ from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from stochbind.checks import short
 from stochbind.scenario import faults
-from stochbind.scenario.base import Part, Scenario
+from stochbind.scenario.base import Scenario
+from stochbind.scenario.parts import Part
 
 #: A value of a parameter.
 Value = float | int | str | bool

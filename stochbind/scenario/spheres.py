@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from stochbind.optics import gas
 from stochbind.quantities import quantity
-from stochbind.scenario.base import Part
+from stochbind.scenario.parts import Part
 
 
 class Light(Part):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from stochbind.checks import short
-from stochbind.scenario.base import Part
+from stochbind.scenario.parts import Part
 
 #: Most points of a sweep, and most values in all of its lists together.
 LARGEST_SIZE = 10**5

@@ -1,0 +1,64 @@
+"""The entry: signals, errors and exit codes.
+
+Results go to standard output, progress and messages to standard error. Exit codes: 0 done, 1 a bug, 2 a mistake in the
+command or the scenario, 3 a check failed (numbers disagree, or data are damaged), 4 the physics forbids it (no steady
+state), 74 reading or writing failed, 75 not finished (the same command continues), 130 and 143 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from functools import partial
+from typing import NoReturn
+
+import typer
+
+from stochbind import errors
+from stochbind.cli import running, showing
+from stochbind.cli.common import say
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Stochastic trajectories of optically bound and levitated nanoparticle arrays.",
+)
+running.register(app)
+showing.register(app)
+
+_EXIT_CODES: tuple[tuple[type[errors.StochbindError], int], ...] = (
+    (errors.StoreDamagedError, 3),
+    (errors.StoreMismatchError, 2),
+    (errors.IncompleteError, 75),
+    (errors.StoreLockedError, 75),
+    (errors.StoreError, 74),
+    (errors.UnstableError, 4),
+    (errors.StochbindError, 2),
+)
+
+
+def main() -> NoReturn:
+    """Run the command line; errors of the user become one sentence and an exit code."""
+    signal.signal(signal.SIGTERM, partial(_interrupted, 143))
+    signal.signal(signal.SIGINT, partial(_interrupted, 130))
+    try:
+        app()
+    except errors.StochbindError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(next(code for kind, code in _EXIT_CODES if isinstance(error, kind)))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(74)
+    except OSError as error:
+        print(f"error: {error.filename or 'the system'}: {error.strerror or error}.", file=sys.stderr)
+        sys.exit(74)
+    sys.exit(0)
+
+
+def _interrupted(code: int, *_: object) -> NoReturn:
+    """End in order, once: a second signal while workers are being stopped changes nothing."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    say("interrupted; what is finished is kept, and the same command continues it")
+    sys.exit(code)

@@ -1,0 +1,142 @@
+"""Commands that make and mend stores: run, extend, verify, repair."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stochbind import reports
+from stochbind.cli.common import (
+    ParallelOption,
+    QuietOption,
+    ScenarioArgument,
+    WorkersOption,
+    duration_of,
+    part_of,
+    progress,
+    say,
+    scenario_of,
+    workers_of,
+)
+
+if TYPE_CHECKING:
+    from stochbind.engine.store import Store
+
+OutputOption = Annotated[
+    str, typer.Option("--output", "-o", help="Store to write, or to continue: a folder, or a URL.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    example = "stochbind run scenarios/unidirectional_pair.toml -o out/pair.zarr --trajectories 2000"
+    app.command(epilog=f"Example: {example}")(run)
+
+
+def run(
+    scenario: ScenarioArgument,
+    output: OutputOption,
+    trajectories: Annotated[int | None, typer.Option(help="Number of trajectories.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of steps of each trajectory.")] = None,
+    step: Annotated[str | None, typer.Option(help='Length of a step, with its unit: "2 us".')] = None,
+    save_every: Annotated[int | None, typer.Option(help="Keep every so-manieth state.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all noise.")] = None,
+    initial: Annotated[str | None, typer.Option(help="State at time zero: thermal, stationary or rest.")] = None,
+    solver: Annotated[str | None, typer.Option(help="Solver: exact, strang, heun, euler_maruyama, sdeint:...")] = None,
+    ledger: Annotated[
+        bool | None, typer.Option("--ledger/--no-ledger", help="Add up work and heat along each path.")
+    ] = None,
+    allowed_bias: Annotated[float | None, typer.Option(help="Largest error of a variance, such as 0.01.")] = None,
+    record: Annotated[bool | None, typer.Option("--record/--no-record", help="Keep the trajectories.")] = None,
+    statistics: Annotated[
+        str | None, typer.Option(help="Add up while running: moments, correlations, spectra, currents; with commas.")
+    ] = None,
+    keep_bits: Annotated[int | None, typer.Option(help="Bits of the mantissa that recorded numbers keep.")] = None,
+    parallel: ParallelOption = "dask",
+    workers: WorkersOption = None,
+    part: Annotated[str | None, typer.Option(help="Do only part k of K, such as 3/16: for job arrays.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show the plan; write nothing.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Run a scenario into a store; the same line continues an interrupted run."""
+    from stochbind.engine.plan import Plan
+
+    laboratory, piece = scenario_of(scenario), part_of(part)
+    plan = Plan.from_scenario(
+        laboratory,
+        n_trajectories=trajectories,
+        n_steps=steps,
+        step=None if step is None else duration_of(step, laboratory),
+        save_every=save_every,
+        seed=seed,
+        initial=initial,
+        solver=solver,
+        ledger=ledger,
+        allowed_bias=allowed_bias,
+        record=record,
+        statistics=None
+        if statistics is None
+        else tuple(word.strip() for word in statistics.split(",") if word.strip()),
+        keep_bits=keep_bits,
+    )
+    if dry_run:
+        plan.coefficients()  # where a solver refuses a step
+        for line in reports.plan_lines(plan):
+            print(line)
+        return
+    if not quiet:
+        for line in reports.plan_lines(plan):
+            say(line)
+    from stochbind.engine.ensemble import require_room
+    from stochbind.engine.places import place
+    from stochbind.engine.store import Store
+
+    if not place(output).exists():
+        require_room(plan, output, workers or 1)
+    store = Store.open_or_create(output, plan)
+    if not store.pending:
+        store.verify()
+        if not quiet:
+            say(f"{output}: complete already, fingerprint {plan.fingerprint}.")
+        return
+    _finish(store, parallel, workers, piece, quiet)
+
+
+def _finish(store: Store, parallel: str, workers: int | None, part: tuple[int, int] | None, quiet: bool) -> None:
+    """Make what is missing, and tell the end of it."""
+    from stochbind.engine import compilation
+    from stochbind.engine.ensemble import finish, prepare
+
+    plan = store.plan
+    if not quiet and not compilation.is_compiled():
+        say("Compiling the loops: once after an installation, about ten seconds.")
+    prepare(plan, store.coefficients)
+    before, began = int(store.done.sum()), time.monotonic()
+    with workers_of(parallel, workers) as chosen, progress(quiet) as tell:
+        finish([store], plan.forces, workers=chosen, part=part, progress=tell)
+    _tell_diverged(store)
+    if quiet:
+        return
+    done, elapsed = store.done, time.monotonic() - began
+    share = (int(done.sum()) - before) / done.size
+    each = elapsed / max(share * plan.n_trajectories * plan.n_steps, 1.0)
+    say(f"{elapsed:.3g} s, {each * 1e9:.3g} ns a step of a trajectory.")
+    if done.all():
+        say(f"{store.path}: complete, fingerprint {plan.fingerprint}.")
+    else:
+        assert part is not None
+        say(f"{store.path}: part {part[0]}/{part[1]} is done; {int(done.sum())} of {done.size} units of the run are.")
+
+
+def _tell_diverged(store: Store) -> None:
+    """A warning of the trajectories that left the range of floating-point numbers."""
+    diverged, plan = store.diverged, store.plan
+    if diverged:
+        first = min(diverged, key=lambda trajectory: (diverged[trajectory], trajectory))
+        unit = "" if plan.scenario.reduced else " s"
+        say(
+            f"warning: {len(diverged)} of {plan.n_trajectories} trajectories diverged, the first of them trajectory "
+            f"{first} by {plan.time[diverged[first]]:.6g}{unit}; they are kept, and left out of averages."
+        )

@@ -1,0 +1,162 @@
+"""Commands that look: info, validate, plot, scenarios."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stochbind import errors, reports
+from stochbind.cli.common import JsonOption, StoreArgument, say, scenario_of, shipped
+
+if TYPE_CHECKING:
+    from stochbind.analysis.validation import Validation
+    from stochbind.scenario import Scenario
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog="Example: stochbind info scenarios/unidirectional_pair.toml --json")(info)
+    app.command(epilog="Example: stochbind validate out/pair.zarr")(validate)
+    app.command(epilog="Example: stochbind plot out/pair.zarr -o pair.png")(plot)
+    app.command(epilog="Example: stochbind scenarios unidirectional_pair > my_pair.toml")(scenarios)
+
+
+def info(
+    path: Annotated[str, typer.Argument(help="A scenario (file or shipped name) or a store.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show a scenario with all derived quantities, or a store with its progress."""
+    import numpy as np
+
+    store = None
+    if "://" in path or (Path(path).is_dir() and path not in shipped()):
+        from stochbind.engine.store import Store
+
+        store = Store.open(path)
+        scenario = store.plan.scenario
+    else:
+        scenario = scenario_of(path)
+    equations = scenario.langevin()
+    stability = equations.stability
+    derived = scenario.derived()
+    if as_json:
+        report: dict[str, Any] = {
+            "scenario": scenario.to_dict(),
+            "derived": {
+                name: {"value": np.asarray(item.value).tolist(), "unit": item.unit, "meaning": item.meaning}
+                for name, item in derived.items()
+            },
+            "stability": {
+                "stable": stability.stable,
+                "growth_rate": stability.growth_rate,
+                "round_off": stability.round_off,
+                "angular_frequency": stability.angular_frequency,
+                "participation": stability.participation,
+            },
+            "notes": scenario.notes(),
+        }
+        if store is not None:
+            report["store"] = reports.store_report(store)
+        print(json.dumps(reports.json_ready(report), indent=2, allow_nan=False))
+        return
+    print(f"{scenario.name} ({scenario.kind}, {scenario.n_particles} particles)")
+    for text in (scenario.description, scenario.source and f"Source: {scenario.source}"):
+        if text:
+            print(text.strip())
+    print()
+    width = max(len(name) for name in derived)
+    for name, item in derived.items():
+        value = np.array2string(np.asarray(item.value), precision=6, separator=", ", prefix=" " * (width + 2))
+        print(f"{name:{width}}  {value} {item.unit}".rstrip() + f"  ({item.meaning})")
+    print(f"\nThe array is {stability.sentence}.")
+    for note in scenario.notes():
+        print(f"Note: {note}")
+    if store is not None:
+        print()
+        for key, value in reports.store_report(store).items():
+            print(f"{key}: {value}")
+
+
+def validate(store: StoreArgument, as_json: JsonOption = False) -> None:
+    """Compare a finished run with the exact theory; fails if anything is off by more than five standard errors."""
+    result, _ = _validation(store)
+    if as_json:
+        report = {
+            "agrees": result.agrees,
+            "window": result.window,
+            "n_trajectories": result.n_trajectories,
+            "stable": result.stable,
+            "rows": [row._asdict() for row in result.rows],
+            "notes": result.notes,
+        }
+        print(json.dumps(reports.json_ready(report), indent=2, allow_nan=False))
+    else:
+        reports.print_validation(store, result)
+    if not result.agrees:
+        raise typer.Exit(3)
+
+
+def plot(
+    store: StoreArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Figure to write: .png, .pdf or .svg.")],
+) -> None:
+    """Draw the figure of a finished run: paths, temperatures, energy currents, response and deviations."""
+    from stochbind import plots
+    from stochbind.analysis import transfer
+    from stochbind.analysis.validation import without_diverged
+    from stochbind.engine.reading import open_dataset
+
+    if output.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise errors.PlanError(f"`--output` must end in .png, .pdf or .svg, but is {str(output)!r}.")
+    result, scenario = _validation(store)
+    dataset, array = without_diverged(open_dataset(store), []), scenario.oscillators()
+    exact = plots.Response(*transfer.spectrum(array, array.langevin(), 800))
+    found = None
+    try:
+        if not scenario.drive:  # their motion is not fluctuation
+            found = plots.Response(*transfer.found_spectrum(array, dataset, 60))
+    except errors.TooFewSamplesError:
+        pass
+    figure = plots.overview(
+        dataset, result, exact, found, bath_temperature=array.bath_temperature, reduced=scenario.reduced
+    )
+    try:
+        figure.savefig(output, dpi=150)
+    except OSError as error:
+        raise errors.StoreError(f"{output}: cannot be written: {error.strerror or error}.") from None
+    say(f"{output}: written.")
+
+
+def scenarios(
+    name: Annotated[str | None, typer.Argument(help="Print the file of this one.")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of scenario files.")] = False,
+) -> None:
+    """List the shipped scenarios, or print one of them as a start for your own."""
+    from stochbind.scenario import Scenario, json_schema
+
+    if schema:
+        print(json.dumps(json_schema(), indent=2))
+        return
+    known = shipped()
+    if name is not None:
+        if name not in known:
+            raise errors.ScenarioError(f"There is no shipped scenario {name!r}; there are {', '.join(known)}.")
+        print(known[name].read_text(encoding="utf-8"), end="")
+        return
+    for key, path in known.items():
+        description = " ".join(Scenario.from_toml(path).description.split())
+        print(f"{key}: {description}")
+
+
+def _validation(path: str) -> tuple[Validation, Scenario]:
+    from stochbind.analysis.validation import validate as compare
+    from stochbind.engine.reading import open_dataset
+    from stochbind.engine.store import Store
+
+    store = Store.open(path)
+    store.require_complete()
+    store.verify()
+    return compare(open_dataset(path)), store.plan.scenario

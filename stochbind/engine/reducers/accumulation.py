@@ -1,0 +1,114 @@
+"""Adding up statistics along a batch of trajectories, piece by piece of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from stochbind.checks import FloatArray
+from stochbind.engine.accounts import Ledger
+from stochbind.engine.reducers.base import Reducer
+from stochbind.engine.reducers.trees import LARGEST, TimeTree, first_lost
+
+
+class Accumulator:
+    """The statistics of a batch of trajectories over one segment of time.
+
+    A trajectory that is not finite, or beyond 1e100 scaled units or joules, is left out of that window and of all
+    later ones. Memory: the result, for sums over windows of time up to twice the logarithm of their number times their
+    result, and what one window of a few trajectories takes.
+
+    Parameters
+    ----------
+    reducers : sequence of Reducer
+        What is added up.
+    first : int
+        Index of the first kept state; a multiple of all windows.
+    n_trajectories : int
+        Trajectories in the batch.
+    group : int
+        Trajectories of a group, a power of two; the batch begins with a whole group.
+    """
+
+    def __init__(self, reducers: Sequence[Reducer], *, first: int, n_trajectories: int, group: int) -> None:
+        if group < 1 or group & (group - 1):
+            raise ValueError(f"`group` must be a power of two, but is {group}.")
+        for reducer in reducers:
+            if first % reducer.window:
+                raise ValueError(f"`first` must be a multiple of the window {reducer.window}, but is {first}.")
+        self._reducers, self._next, self._group = tuple(reducers), first, group
+        self._shape = -(-n_trajectories // group)
+        self._lost = np.zeros(n_trajectories, dtype=bool)
+        self._rows: dict[str, list[FloatArray | None]] = {r.name: [] for r in reducers if r.per_window}
+        self._trees = {r.name: TimeTree() for r in reducers if not r.per_window}
+        self._ended = False
+
+    def add(self, states: FloatArray, ledger: Ledger | None = None, before: Ledger | None = None) -> None:
+        """Take the next piece of time.
+
+        Parameters
+        ----------
+        states : (T, d, B) float
+            Scaled states; T is a multiple of all windows, but for the last piece of a record.
+        ledger : Ledger, optional
+            Work and heat since time zero, with the same T.
+        before : Ledger, optional
+            That of the kept state before the piece, with T = 1; zeros at time zero.
+
+        Raises
+        ------
+        ValueError
+            If a piece follows one that ended within a window, or a ledger is missing.
+        """
+        if self._ended:
+            raise ValueError("A piece of time follows one that ended within a window.")
+        states = np.ascontiguousarray(states)
+        length = len(states)
+        fine = np.empty(states.shape[-1], dtype=np.int64)
+        first_lost(states, self._lost, fine)
+        for reducer in self._reducers:
+            for begin in range(0, length, reducer.window):
+                end = min(begin + reducer.window, length)
+                whole = end - begin == reducer.window
+                self._ended |= not whole
+                sums: FloatArray | None = None
+                if self._next + begin >= reducer.start and (whole or not reducer.whole):
+                    taking, gain = fine >= end, None
+                    if reducer.needs_ledger:
+                        if ledger is None or before is None:
+                            raise ValueError(f"The statistic {reducer.name!r} needs the ledger.")
+                        gain = _gain(ledger, before, begin, end)
+                        taking &= _finite(gain)
+                    sums = reducer.sums(states[begin:end], gain, taking, self._group)
+                if reducer.per_window:
+                    self._rows[reducer.name].append(sums)
+                else:
+                    self._trees[reducer.name].add(sums)
+        self._next += length
+
+    def result(self) -> dict[str, FloatArray]:
+        """The sums, (n_rows, n_groups, n_entries) by name: a row for each window, or one for all."""
+        found = {}
+        for reducer in self._reducers:
+            rows = self._rows[reducer.name] if reducer.per_window else [self._trees[reducer.name].result()]
+            zeros = np.zeros((self._shape, reducer.n_entries))
+            found[reducer.name] = np.array([zeros if row is None else row for row in rows])
+        return found
+
+
+def _gain(ledger: Ledger, before: Ledger, begin: int, end: int) -> Ledger:
+    """What is gained from the kept state before `begin` to the last before `end`."""
+    with np.errstate(all="ignore"):  # of trajectories that diverged
+        return Ledger(
+            *(now[end - 1] - (now[begin - 1] if begin else then[-1]) for now, then in zip(ledger, before, strict=True))
+        )
+
+
+def _finite(gain: Ledger) -> npt.NDArray[np.bool_]:
+    """Which trajectories have finite gains, (B,)."""
+    with np.errstate(invalid="ignore"):
+        parts = [(np.abs(part) <= LARGEST).reshape(-1, part.shape[-1]).all(axis=0) for part in gain]
+    result: npt.NDArray[np.bool_] = np.logical_and.reduce(parts)
+    return result

@@ -1,0 +1,190 @@
+"""A unit of work: a block of trajectories over a block of time, from one checkpoint to the next."""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stochbind.checks import FloatArray
+from stochbind.engine import accounts
+from stochbind.engine.blocks import initial_state
+from stochbind.engine.layout import batch_of, piece_of
+from stochbind.engine.plan import Plan
+from stochbind.engine.programs import Program
+from stochbind.engine.store import Store, Unit
+from stochbind.forces import Force
+
+
+class Task(NamedTuple):
+    """What a worker is handed: which unit of which store."""
+
+    path: str
+    block: int
+    segment: int
+
+
+def run_unit(forces: tuple[Force, ...], task: Task) -> float:
+    """Make a unit and write it, unless it is there already.
+
+    Parameters
+    ----------
+    forces : tuple of Force
+        Forces of the user's own, which a store knows by name only.
+    task : Task
+        Which unit.
+
+    Returns
+    -------
+    float
+        How long it took [s].
+    """
+    began = time.perf_counter()
+    path, block, segment = task
+    store = _opened(path, Store.version(path))
+    if not store.is_done(block, segment):
+        store.write(block, segment, make_unit(store, forces, block, segment))
+    return time.perf_counter() - began
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(path: str, version: Any) -> Store:
+    """A store, opened once for all units that a process makes; `version` tells it from others at the same path."""
+    del version
+    return Store.open(path, check=False)
+
+
+def make_unit(store: Store, forces: tuple[Force, ...], block: int, segment: int) -> Unit:
+    """The numbers of a unit, from the checkpoint before it; batch by batch, in bounded memory.
+
+    Parameters
+    ----------
+    store : Store
+        Which holds the plan, the coefficients and the checkpoint.
+    forces : tuple of Force
+        Forces of the user's own.
+    block, segment : int
+        Which unit.
+
+    Returns
+    -------
+    Unit
+        What `Store.write` takes.
+    """
+    plan, coefficients = store.plan, store.coefficients
+    program = plan.solver_instance().load(coefficients, (*plan.scenario.langevin().forces, *forces))
+    rows, times = store.trajectories(block), store.saves(segment)
+    checkpoint = store.read_checkpoint(block, segment - 1) if segment else None
+    size = batch_of(plan.equations.dimension)
+    data: dict[str, FloatArray] = {}
+    ends, parts = [], []
+    for first in range(rows.start, rows.stop, size):
+        batch = range(first, min(first + size, rows.stop))
+        here = slice(batch.start - rows.start, batch.stop - rows.start)
+        start = initial_state(plan.seed, coefficients["initial_mean"], coefficients["initial_root"], batch)
+        both = np.concatenate([start, np.zeros((program.n_totals, len(batch)))])
+        if checkpoint is not None:
+            both = checkpoint[:, here]
+        part = _Batch(
+            plan, program, coefficients["unit"], batch, times, start, both, store.layout.trajectories_per_group
+        )
+        for where, values in part.run():
+            for name, value in values.items():
+                if name not in data:
+                    data[name] = np.empty((len(rows), len(times), *value.shape[2:]))
+                data[name][here, where] = value
+        ends.append(part.end)
+        parts.append(part.statistics())
+    return Unit(data, _joined(parts, store.layout.trajectories_per_group, size), np.concatenate(ends, axis=1).T)
+
+
+def _joined(parts: list[dict[str, FloatArray]], group: int, size: int) -> dict[str, FloatArray]:
+    """Statistics of all batches, in groups that may be larger than a batch."""
+    from stochbind.engine.reducers.trees import merge_groups
+
+    joined = {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
+    return {name: merge_groups(value, group // min(group, size)) for name, value in joined.items()}
+
+
+class _Batch:
+    """Trajectories that are advanced together, piece by piece of time."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        program: Program,
+        unit: FloatArray,
+        batch: range,
+        times: range,
+        start: FloatArray,
+        both: FloatArray,
+        group: int,
+    ) -> None:
+        self._plan, self._program, self._unit, self._rows, self._times = plan, program, unit, batch, times
+        self._start = start
+        self._state, self._total = (np.ascontiguousarray(part) for part in (both[: len(start)], both[len(start) :]))
+        self._accumulator = None
+        if plan.statistics:
+            from stochbind.engine.reducers.accumulation import Accumulator
+
+            self._accumulator = Accumulator(
+                plan.reducers,
+                first=times.start,
+                n_trajectories=len(batch),
+                group=min(group, batch_of(plan.equations.dimension)),
+            )
+
+    def run(self) -> Any:
+        """Yield (slice of the segment, recorded arrays) of each piece."""
+        plan, times, piece = self._plan, self._times, piece_of(self._plan)
+        before = self._ledger(self._state[None].copy(), self._total[None].copy())
+        for first in range(times.start, times.stop, piece):
+            count = min(piece, times.stop - first)
+            states, totals = self._program.run(
+                self._state,
+                self._total,
+                seed=plan.seed,
+                first_trajectory=self._rows.start,
+                first_step=first * plan.save_every,
+                save_every=plan.save_every,
+                n_saves=count,
+            )
+            ledger = self._ledger(states, totals)
+            if self._accumulator is not None:
+                self._accumulator.add(states, ledger, before)
+            if ledger is not None:
+                before = accounts.Ledger(*(part[-1:] for part in ledger))
+            begin = first - times.start
+            yield slice(begin, begin + count), self._recorded(states, ledger)
+
+    def _ledger(self, states: FloatArray, totals: FloatArray) -> accounts.Ledger | None:
+        plan = self._plan
+        if not plan.ledger:
+            return None
+        with np.errstate(all="ignore"):  # trajectories that diverge are told at the end
+            return accounts.settle(plan.scenario.oscillators(), plan.system, self._start, states, totals)
+
+    def _recorded(self, states: FloatArray, ledger: accounts.Ledger | None) -> dict[str, FloatArray]:
+        """The recorded arrays in SI, each (n_trajectories, n_saves, ...)."""
+        if not self._plan.record:
+            return {}
+        n, unit = self._plan.scenario.n_particles, self._unit
+        with np.errstate(all="ignore"):
+            result = {
+                name: (states[:, i * n : (i + 1) * n] * unit[i * n : (i + 1) * n, None]).transpose(2, 0, 1)[..., None]
+                for i, name in enumerate(("position", "velocity")[: len(unit) // n])
+            }
+        if ledger is not None:
+            result |= {name: np.moveaxis(value, -1, 0) for name, value in ledger._asdict().items()}
+        return result
+
+    @property
+    def end(self) -> FloatArray:
+        """States and totals at the end, (width, n_trajectories)."""
+        return np.concatenate([self._state, self._total])
+
+    def statistics(self) -> dict[str, FloatArray]:
+        """What was accumulated, (n_rows, n_groups, n_entries) by name."""
+        return {} if self._accumulator is None else self._accumulator.result()
