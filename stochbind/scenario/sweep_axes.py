@@ -140,6 +140,8 @@ class _Reader:
         """What one table sets: one setting for each of its parameters."""
         result = []
         for text in table.parameter:
+            if len(self.faults) > MOST_FAULTS:
+                break
             try:
                 parameter = parameters.find(self.base, text)
             except ValueError as error:
