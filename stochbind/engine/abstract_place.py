@@ -37,6 +37,11 @@ class Place(ABC):
     def address(self) -> str:
         """What `place` finds it by in another process of another folder."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes see it."""
+        return True
+
     @abstractmethod
     def child(self, name: str) -> Place:
         """The place below this one."""
