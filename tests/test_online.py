@@ -11,9 +11,11 @@ import pytest
 import xarray as xr
 from scipy import linalg, stats
 
+import stochbind as sb
 import systems
-from stochbind.analysis import exact_windows, online, statistics, thermodynamics, transfer
-from stochbind.errors import PlanError, ScenarioError, TooFewSamplesError
+from stochbind.analysis import comparisons, exact_windows, online, statistics, thermodynamics, transfer
+from stochbind.analysis.validation import validate
+from stochbind.errors import IncompleteError, PlanError, ScenarioError, TooFewSamplesError
 from stochbind.langevin import Langevin, Moments
 from stochbind.propagation import covariance_root
 from stochbind.protocols import Drive, Protocol
@@ -120,17 +122,42 @@ def spectrum_dataset(states, group, window, start, interval=INTERVAL):
     )
 
 
+def histogram_dataset(states, of, scale, group, start, n_bins=40):
+    """Counts in equal bins from -6 to 6 scales; the outer ones are open."""
+    n, _, n_particles = states.shape
+    edge = np.linspace(-6, 6, n_bins + 1)
+    value = np.empty((len(counts(n, group)), n_particles, n_bins))
+    for g in range(len(value)):
+        for j in range(n_particles):
+            part = states[g * group : (g + 1) * group, start:, j] / scale[j]
+            value[g, j] = np.histogram(np.clip(part, -5.99, 5.99), edge)[0]
+    name = f"histogram_{of}"
+    return xr.Dataset(
+        {
+            name: (("group", "particle", f"{of}_bin"), value),
+            f"{name}_count": ("group", counts(n, group)),
+            f"{name}_edge": (("particle", f"{of}_edge"), scale[:, None] * edge),
+            f"{name}_scale": ("particle", scale),
+        }
+    )
+
+
 def full_dataset(scenario, n_saves, n_trajectories, *, group=8, window=32, initial="thermal", seed=0):
-    equations = scenario.langevin()
-    states = paths(equations, scenario.oscillators().initial_moments(initial), n_saves, n_trajectories, seed)
+    array, equations = scenario.oscillators(), scenario.langevin()
+    states = paths(equations, array.initial_moments(initial), n_saves, n_trajectories, seed)
     start = 0 if initial == "stationary" else int(np.ceil(6 / -equations.stability.growth_rate / INTERVAL))
+    start = -(-start // window) * window
     parts = [moments_dataset(states, group, window)]
     if n_saves >= start + window:
+        n = array.n_particles
         parts += [maker(states, group, window, start) for maker in (correlation_dataset, spectrum_dataset)]
+        parts.append(histogram_dataset(states[..., :n], "position", np.ones(n), group, start))
+        if not array.overdamped:
+            parts.append(histogram_dataset(states[..., n:], "velocity", np.ones(n), group, start))
     result = xr.merge(parts).assign_coords(coordinate=labels(equations), coordinate_from=labels(equations))
-    for name in ("correlation", "cross_spectrum"):
+    for name in ("correlation", "cross_spectrum", "histogram_position", "histogram_velocity"):
         if name in result:
-            result[name].attrs["start"] = INTERVAL * (-(-start // window) * window + 1)
+            result[name].attrs["start"] = INTERVAL * (start + 1)
     result.attrs = {"scenario": scenario.to_toml(), "initial": initial}
     return result
 
@@ -215,6 +242,7 @@ def test_record_messages():
         (online.correlation, "correlations"),
         (online.spectrum, "spectra"),
         (functools.partial(online.current, name="heat"), "currents"),
+        (functools.partial(online.histogram, of="heat"), "histograms"),
     ):
         with pytest.raises(PlanError, match=f'kind = "{kind}"'):
             function(xr.Dataset())
@@ -426,3 +454,237 @@ def test_estimates_need_two_groups(pair):
         online.correlation(pair.isel(group=[0]))
     two = online.correlation(pair.isel(group=[0, 1]))
     assert two.attrs["n_eff"] == 2
+
+
+def test_histograms_agree(pair):
+    equations = systems.pair_scenario(0.5, 0.2).langevin()
+    for of, first in (("position", 0), ("velocity", 2)):
+        found = online.histogram(pair, of)
+        assert found["value"].dims == ("particle", "bin")
+        np.testing.assert_allclose(found["value"].sum("bin"), 1.0)
+        assert np.isneginf(found["lower"][:, 0]).all()
+        assert np.isposinf(found["upper"][:, -1]).all()
+        variance = np.diagonal(equations.stationary.covariance * np.outer(equations.unit, equations.unit))
+        deviation = np.sqrt(variance[first : first + 2])
+        edge = found["upper"].to_numpy()[:, :-1]
+        exact = exact_windows.normal_shares(edge, 0.0, deviation)
+        common = exact > 1e-3  # where counts are many enough to be normal
+        part = {"value": found["value"].where(common, 0.0), "stderr": found["stderr"].where(common, 0.0)}
+        z = distances(xr.Dataset(part, attrs=found.attrs), exact)
+        assert np.abs(z).max() < 4.5
+        warm = exact_windows.normal_shares(edge, 0.0, deviation * np.sqrt(1.05))
+        assert np.abs(distances(xr.Dataset(part, attrs=found.attrs), warm)).max() > 5
+
+
+def currents_dataset(power, work, group, window, interval):
+    """Mean powers of the windows of each trajectory, (trajectory, window, ...), in groups."""
+    dims = ("currents_window", "group", "particle")
+    n_windows = power.shape[1]
+    arrays = {"heat": (dims, power), "work": ((*dims, "source"), work), "drive_work": (dims, np.zeros_like(power))}
+    made = {}
+    for name, (where, value) in arrays.items():
+        made[f"current_{name}"] = (where, np.moveaxis(grouped(value, group), 1, 0))
+        made[f"current_{name}_square"] = (where, np.moveaxis(grouped(value**2, group), 1, 0))
+    start = np.arange(n_windows) * window * interval
+    return xr.Dataset(
+        made | {"current_count": (dims[:2], np.tile(counts(len(power), group), (n_windows, 1)))},
+        coords={"currents_start": ("currents_window", start), "currents_stop": ("currents_window", start + window)},
+    )
+
+
+def test_currents():
+    rng = np.random.default_rng(0)
+    power, work = rng.normal(1.0, 1.0, (11, 6, 2)), rng.normal(2.0, 1.0, (11, 6, 2, 2))
+    data = currents_dataset(power, work, 2, 8, 0.5)
+    found = online.current(data, "heat", start=8.0)
+    np.testing.assert_allclose(found["value"], power[:, 2:].mean(axis=(0, 1)), rtol=1e-12)
+    single = online.current(currents_dataset(power, work, 1, 8, 0.5), "heat", start=8.0)
+    np.testing.assert_allclose(single["stderr"], power[:, 2:].mean(axis=1).std(axis=0, ddof=1) / np.sqrt(11))
+    assert online.current(data, "work")["value"].dims == ("particle", "source")
+    np.testing.assert_allclose(online.current(data, "work_square")["value"], (work**2).mean(axis=(0, 1)))
+    data["current_heat"][:, 3] = np.nan  # a group that diverged from the start
+    data["current_count"][:, 3] = 0.0
+    rest = online.current(data, "heat")
+    np.testing.assert_allclose(rest["value"], np.delete(power, [6, 7], axis=0).mean(axis=(0, 1)), rtol=1e-12)
+    assert rest.attrs["n_eff"] == 5
+    with pytest.raises(PlanError, match="drive_work, drive_work_square, heat"):
+        online.current(data, "energy")
+    with pytest.raises(TooFewSamplesError, match="begins at 99"):
+        online.current(data, "heat", start=99.0)
+
+
+# ------------------------------------------------------------------------------------------------- validation
+
+
+def test_a_run_without_trajectories_is_validated(pair):
+    found = validate(pair)
+    assert found.agrees, found.worst
+    assert found.n_trajectories == 250
+    settled = 6 / -systems.pair_scenario(0.5, 0.2).langevin().stability.growth_rate
+    assert settled <= found.window[0] <= settled + 32 * INTERVAL
+    assert found.window[1] == pytest.approx(1210 * INTERVAL)
+    quantities = {row.quantity for row in found.rows}
+    assert quantities >= {
+        "kinetic temperature", "position temperature", "heat current", "power", "non-reciprocal power", "first law",
+        "energy ratio", "energy asymmetry", "response ratio", "response asymmetry", "correlation after 0.6",
+        "spectrum, band 1", "cross-spectrum, band 2, imaginary", "position within 1 sigma", "velocity above zero",
+    }  # fmt: skip
+    assert len(found.rows) < 80
+    z = np.array([row.z for row in found.rows])
+    assert 0.5 < np.sqrt(np.mean(z**2)) < 1.6
+    for row in found.rows:
+        if row.quantity.endswith("temperature"):
+            assert 0 < row.stderr < 0.01 * row.exact
+
+
+@pytest.mark.parametrize(
+    ("wrong", "caught_by"),
+    [
+        (
+            systems.pair_scenario(0.5, 0.2, temperature=(1.1, 0.8)),
+            ("kinetic temperature", "spectrum, band 1", "position within 1 sigma", "correlation after 0.6"),
+        ),
+        (systems.pair_scenario(0.2, 0.5), ("heat current", "correlation after 1.8", "spectrum, band 2")),
+        (systems.pair_scenario(0.5, 0.2, damping=0.4), ("heat current", "spectrum, band 1", "correlation after 1.8")),
+        (systems.pair_scenario(-0.5, -0.2), ("correlation after 4.8", "cross-spectrum, band 2, real")),
+    ],
+    ids=["hot bath", "transposed coupling", "damping", "sign of the coupling"],
+)
+def test_wrong_theory_is_caught(pair, wrong, caught_by):
+    found = validate(pair, wrong)
+    assert not found.agrees
+    for name in caught_by:
+        assert max(abs(row.z) for row in found.rows if row.quantity == name) > 5, name
+
+
+def steady_distances(data):
+    """Largest distance of each quantity of the steady state."""
+    array = systems.pair_scenario(0.5, 0.2).oscillators()
+    found = comparisons.steady_comparisons(
+        data, array, array.langevin(), initial="thermal", interval=INTERVAL, notes=[]
+    )
+    return {one.quantity: np.abs(one.estimate.z(one.truth, scale=one.scale)).max() for one in found}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "caught_by"),
+    [
+        ("correlation", lambda value: np.swapaxes(value, -1, -2), "correlation after 1.8"),
+        ("cross_spectrum", np.conj, "cross-spectrum, band 3, imaginary"),
+        ("cross_spectrum", lambda value: np.swapaxes(value, -1, -2), "cross-spectrum, band 2, imaginary"),
+        ("cross_spectrum", lambda value: value / 2, "spectrum, band 1"),
+        ("cross_spectrum", lambda value: value * 0.375 / 0.25, "spectrum, band 3"),
+        ("histogram_position", lambda value: np.roll(value, 1, axis=-1), "position above zero"),
+    ],
+    ids=["lag", "conjugate", "transposed", "one side", "taper", "bins"],
+)
+def test_a_wrong_statistic_is_caught(pair, name, change, caught_by):
+    right = steady_distances(pair)
+    assert max(right.values()) < 4
+    wrong = steady_distances(pair.assign({name: pair[name].copy(data=change(pair[name].to_numpy()))}))
+    assert wrong[caught_by] > 10
+    kind = name.removeprefix("histogram_").replace("cross_", "")
+    assert all(wrong[other] == right[other] for other in right if kind not in other)
+
+
+def test_a_transposed_lag_of_the_moments_is_caught(pair):
+    name = "moments_lagged"
+    found = validate(pair.assign({name: pair[name].copy(data=np.swapaxes(pair[name].to_numpy(), -1, -2))}))
+    assert not found.agrees
+    assert found.worst.quantity.startswith("response")
+
+
+@pytest.mark.parametrize("initial", ["rest", "thermal", "stationary"])
+def test_fair_before_the_steady_state(initial):
+    scenario = systems.pair_scenario(0.5, 0.2, damping=0.05)
+    array, equations = scenario.oscillators(), scenario.langevin()
+    states = paths(equations, array.initial_moments(initial), 22, 3000)
+    data = moments_dataset(states, 100, 4).assign_coords(coordinate=labels(equations))
+    data.attrs = {"scenario": scenario.to_toml(), "initial": initial}
+    found = validate(data)
+    assert found.agrees, found.worst
+    assert found.window == pytest.approx((13 * INTERVAL, 22 * INTERVAL))
+    temperature = found.value("kinetic temperature", "0")
+    if initial == "stationary":
+        assert temperature.exact == pytest.approx(temperature.steady, rel=1e-9)
+    else:
+        assert abs(temperature.exact - temperature.steady) > 5 * temperature.stderr  # the twin: not steady yet
+
+
+def test_what_begins_too_early_is_left_out(pair):
+    array, notes = systems.pair_scenario(0.5, 0.2).oscillators(), []
+    early = pair.copy()
+    early["correlation"] = early["correlation"].assign_attrs(start=INTERVAL)
+    found = comparisons.steady_comparisons(
+        early, array, array.langevin(), initial="thermal", interval=INTERVAL, notes=notes
+    )
+    assert not any(one.quantity.startswith("correlation") for one in found)
+    assert any("begins before the steady state: correlation." in note for note in notes)
+    assert "correlation after 0.6" in steady_distances(pair)
+
+
+@pytest.mark.parametrize("group", [64, 125])
+def test_few_groups(pair, group):
+    """Two and four groups: error bars are uncertain, and no quantity is a false alarm."""
+    scenario = systems.pair_scenario(0.5, 0.2)
+    for seed in range(3):
+        found = validate(full_dataset(scenario, 300, 250, group=group, window=16, seed=seed))
+        assert found.agrees, found.worst
+        assert any("at least 8" in note for note in found.notes)
+
+
+def test_overdamped_pair_and_windows_of_one_state():
+    scenario = systems_overdamped()
+    data = full_dataset(scenario, 300, 200, window=16)
+    found = validate(data)
+    assert found.agrees, found.worst
+    assert any(row.quantity.startswith("cross-spectrum") for row in found.rows)
+    equations = scenario.langevin()
+    states = paths(equations, scenario.oscillators().initial_moments("thermal"), 100, 64)
+    single = moments_dataset(states, 4, 1).assign_coords(coordinate=labels(equations))
+    single.attrs = data.attrs
+    found = validate(single)
+    assert found.agrees, found.worst
+    assert any("hold no pairs" in note for note in found.notes)
+
+
+def systems_overdamped():
+    return sb.OscillatorScenario(
+        name="overdamped",
+        units="reduced",
+        dynamics="overdamped",
+        coupling=[[0.0, 0.5], [0.2, 0.0]],
+        particle=[
+            {"stiffness": 1.3, "friction": 0.7, "bath_temperature": 1.0},
+            {"stiffness": 0.8, "friction": 1.9, "bath_temperature": 0.8},
+        ],
+    )
+
+
+def test_work_and_heat_of_windows(pair):
+    """Powers with their exact steady means; the twin: means that are 5 per cent off."""
+    scenario = systems.pair_scenario(0.5, 0.2)
+    array, equations = scenario.oscillators(), scenario.langevin()
+    steady = equations.stationary.covariance
+    heat, work = thermodynamics.heat_current(array, steady), thermodynamics.power(array, steady)
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0.0, 0.05, (250, 37, 2, 3))
+    data = currents_dataset(heat + noise[..., 0], work + noise[..., 1:] * (work != 0), 8, 32, INTERVAL)
+    joined = xr.merge([pair, data]).assign_attrs(pair.attrs)
+    found = validate(joined)
+    assert found.agrees, found.worst
+    assert found.value("heat along the path", "0").exact == pytest.approx(heat[0])
+    assert found.value("work along the path", "0 <- 1").exact == pytest.approx(work[0, 1])
+    joined["current_heat"] = joined["current_heat"] * 1.05
+    assert not validate(joined).agrees
+
+
+def test_what_to_ask_for(pair):
+    nothing = pair[["correlation", "correlation_count"]].assign_attrs(pair.attrs)
+    with pytest.raises(PlanError, match=r'record = true.*kind = "moments"'):
+        validate(nothing)
+    with pytest.raises(IncompleteError, match="finish the run"):
+        validate(pair.assign_attrs(units_done=3, units_total=4))
+    assert validate(pair.assign_attrs(diverged=[3, 7])).notes[0].startswith("2 trajectories diverged")
+    with pytest.raises(TooFewSamplesError, match="at least 2"):
+        validate(pair.isel(group=[0]))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -12,7 +14,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from stochbind.analysis import online, windows
-from stochbind.analysis.exact_windows import steady_correlation, steady_spectrum
+from stochbind.analysis.exact_windows import normal_shares, steady_correlation, steady_spectrum
 from stochbind.analysis.statistics import Estimate
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.langevin import Langevin
@@ -51,44 +53,59 @@ class Comparison(NamedTuple):
     scale: FloatArray | float = 0.0
 
 
+class _Run(NamedTuple):
+    """What all comparisons need."""
+
+    dataset: xr.Dataset
+    array: Oscillators
+    equations: Langevin
+    interval: float
+    notes: list[str]
+
+
 def steady_comparisons(
-    dataset: xr.Dataset, array: Oscillators, equations: Langevin, initial: str, notes: list[str]
+    dataset: xr.Dataset, array: Oscillators, equations: Langevin, *, initial: str, interval: float, notes: list[str]
 ) -> Iterator[Comparison]:
-    """Correlations, spectra and histograms of positions beside their exact means.
+    """Correlations, spectra and histograms of states beside their exact means.
 
     Statistics that begin before the steady state are left out, with a note.
 
     Parameters
     ----------
     dataset : xarray.Dataset
-        A run, with any of these statistics. Their first state is at the time that the attribute `start` [s] of their
-        variables tells.
+        A run, with any of these statistics. The attribute `start` of their variables tells the time of their first
+        state [s]; without it, only a run that begins in the steady state counts as steady.
     array : Oscillators
         The particles, with linear forces only.
     equations : Langevin
         Their equations, without drives, with a steady state.
     initial : str
         Initial state of the run.
+    interval : float
+        Time between kept states [s].
     notes : list of str
         To which notes are added.
 
     Yields
     ------
     Comparison
-        One for each line of lags, bands or shares.
+        One for each lag, band or share.
     """
-    makers = {
+    makers: dict[str, Callable[[_Run], Iterator[Comparison]]] = {
         "correlation": _correlations,
         "cross_spectrum": _spectra,
+        "histogram_position": partial(_shares, of="position"),
+        "histogram_velocity": partial(_shares, of="velocity"),
     }
+    run = _Run(dataset, array, equations, interval, notes)
     early = []
     for name, maker in makers.items():
         if name not in dataset:
             continue
-        if not windows.is_settled(equations, initial, float(dataset[name].attrs.get("start", 0.0))):
+        if windows.is_settled(equations, initial, float(dataset[name].attrs.get("start", 0.0))):
+            yield from maker(run)
+        else:
             early.append(name.replace("_", " "))
-            continue
-        yield from maker(dataset, array, equations, notes)
     if early:
         notes.append(f"Left out, as it begins before the steady state: {', '.join(early)}.")
 
@@ -111,57 +128,90 @@ def _telling_lags(lag: FloatArray, equations: Langevin) -> npt.NDArray[np.intp]:
     return np.unique([positive[0], middle, positive[-1]])
 
 
-def _correlations(
-    dataset: xr.Dataset, array: Oscillators, equations: Langevin, notes: list[str]
-) -> Iterator[Comparison]:
-    del notes
-    data = dataset["correlation"]
-    lag = dataset["lag"].to_numpy()
-    chosen = _telling_lags(lag, equations)
-    pairs = strongest_pairs(array)
-    j, k = _indices(array, [*pairs, *((k, j) for j, k in pairs)])
-    where = _names(j, k)
-    square = np.diagonal(steady_correlation(equations, 0.0)[0])
+def _correlations(run: _Run) -> Iterator[Comparison]:
+    """Correlations of positions at a few lags, of each particle and both ways of each pair."""
+    lag = run.dataset["lag"].to_numpy()
+    chosen = _telling_lags(lag, run.equations)
+    if not len(chosen):
+        return
+    pairs = strongest_pairs(run.array)
+    j, k = _indices(run.array, [*pairs, *((k, j) for j, k in pairs)])
+    square = np.diagonal(steady_correlation(run.equations, 0.0)[0])
     scale = np.sqrt(square[j] * square[k])
-    count = dataset["correlation_count"].to_numpy()
-    truth = steady_correlation(equations, lag[chosen])
-    time = "" if equations.reduced else " s"
-    for index, exact in zip(chosen, truth, strict=True):
-        sample = _select(data.isel(lag=int(index)), equations)[:, j, k]
-        found = online.group_mean(sample, count)
-        yield Comparison(f"correlation after {lag[index]:.3g}{time}", "m^2", where, found, exact[j, k], scale)
+    sample = _positions(run, "correlation", lag=chosen)[..., j, k]
+    truth = steady_correlation(run.equations, lag[chosen])[..., j, k]
+    count = run.dataset["correlation_count"].to_numpy()
+    time = "" if run.equations.reduced else " s"
+    for row, index in enumerate(chosen):
+        name = f"correlation after {lag[index]:.3g}{time}"
+        yield Comparison(name, "m^2", _names(j, k), online.group_mean(sample[:, row], count), truth[row], scale)
 
 
-def _spectra(dataset: xr.Dataset, array: Oscillators, equations: Langevin, notes: list[str]) -> Iterator[Comparison]:
-    frequency = dataset["frequency"].to_numpy()
+def _spectra(run: _Run) -> Iterator[Comparison]:
+    """Spectra of positions, and cross-spectra of pairs, integrated in bands."""
+    frequency = run.dataset["frequency"].to_numpy()
     spacing = float(frequency[1])
     window = 2 * (len(frequency) - 1)
-    _, exact = steady_spectrum(equations, 1.0 / (window * spacing), window)
-    pairs = strongest_pairs(array)
-    n = array.n_particles
-    j, k = _indices(array, pairs)
-    sample = _select(dataset["cross_spectrum"], equations)[:, :, j, k]
-    truth = exact[:, j, k]
+    _, exact = steady_spectrum(run.equations, 1.0 / (window * spacing), window)
+    n = run.array.n_particles
+    j, k = _indices(run.array, strongest_pairs(run.array))
+    sample, truth = _positions(run, "cross_spectrum")[..., j, k], exact[:, j, k]
+    count = run.dataset["spectrum_count"].to_numpy()
     edge = _band_edges(truth[:, :n].real)
-    count = dataset["spectrum_count"].to_numpy()
     where = _names(j, k)
     for band, (low, high) in enumerate(pairwise(edge), 1):
         found: ComplexArray = sample[:, low:high].sum(axis=1) * spacing
         mean = truth[low:high].sum(axis=0) * spacing
         scale = np.sqrt(mean[j].real * mean[k].real)
-        of = f"band {band}"
-        yield Comparison(
-            f"spectrum, {of}", "m^2", where[:n], online.group_mean(found.real[:, :n], count), mean.real[:n]
-        )
-        for part, values, values_exact in (("real", found.real, mean.real), ("imaginary", found.imag, mean.imag)):
-            if pairs:
-                estimate = online.group_mean(values[:, n:], count)
-                yield Comparison(
-                    f"cross-spectrum, {of}, {part}", "m^2", where[n:], estimate, values_exact[n:], scale[n:]
-                )
-    unit = "" if equations.reduced else " Hz"
-    limits = ", ".join(f"{frequency[i]:.4g}" for i in edge[1:-1]) or f"{frequency[-1]:.4g}"
-    notes.append(f"Spectra are integrated in bands, which begin at 0, {limits}{unit}.")
+        own = online.group_mean(found[:, :n].real, count)
+        yield Comparison(f"spectrum, band {band}", "m^2", where[:n], own, mean[:n].real)
+        if len(j) == n:
+            continue
+        for part, values, expected in (("real", found.real, mean.real), ("imaginary", found.imag, mean.imag)):
+            cross = online.group_mean(values[:, n:], count)
+            name = f"cross-spectrum, band {band}, {part}"
+            yield Comparison(name, "m^2", where[n:], cross, expected[n:], scale[n:])
+    unit = "" if run.equations.reduced else " Hz"
+    limits = ", ".join(f"{frequency[i]:.4g}" for i in edge[:-1])
+    run.notes.append(f"Spectra are integrated over bands of frequency, which begin at {limits}{unit}.")
+
+
+def _shares(run: _Run, of: str) -> Iterator[Comparison]:
+    r"""Shares of states within one standard deviation, beyond two, and above zero, to the nearest edges of bins.
+
+    A share that few independent states decide is left out: with p the share,
+    :math:`\min(p, 1 - p)` of the independent states, about one per group and per decay time, must be 30 or more. Its
+    standard error counts as at least that of independent states, :math:`\sqrt{p (1 - p) / n}`: groups may agree by
+    chance.
+    """
+    found = online.histogram(run.dataset, of)
+    index = run.equations.select(of)
+    mean, covariance = run.equations.stationary
+    unit = run.equations.unit[index]
+    deviation = np.sqrt(np.diagonal(covariance)[index]) * unit
+    edge = found["upper"].to_numpy()[:, :-1]
+    exact = normal_shares(edge, mean[index] * unit, deviation)
+    sample, total = online.histogram_shares(run.dataset, of)
+    n_states = float(total.sum())
+    decay = -run.equations.stability.growth_rate
+    independent = float((total > 0).sum()) + n_states * run.interval * decay
+    place = np.arange(exact.shape[1])
+
+    def within(width: float) -> npt.NDArray[np.bool_]:
+        low, high = (np.abs(edge - sign * width * deviation[:, None]).argmin(axis=1) for sign in (-1.0, 1.0))
+        inside: npt.NDArray[np.bool_] = (place > low[:, None]) & (place <= high[:, None])
+        return inside
+
+    above = place > np.abs(edge).argmin(axis=1)[:, None]
+    for name, bins in (("within 1 sigma", within(1.0)), ("beyond 2 sigma", ~within(2.0)), ("above zero", above)):
+        truth = (exact * bins).sum(axis=-1)
+        told = np.minimum(truth, 1.0 - truth) * independent >= _FEWEST_VISITS
+        kept = np.flatnonzero(told & (deviation > 0))
+        if len(kept):
+            estimate = online.group_mean((sample * bins).sum(axis=-1)[:, kept], total)
+            least = np.sqrt(truth[kept] * (1.0 - truth[kept]) / n_states)
+            estimate = replace(estimate, stderr=np.maximum(estimate.stderr, least))
+            yield Comparison(f"{of} {name}", "", tuple(map(str, kept)), estimate, truth[kept])
 
 
 def _band_edges(density: FloatArray) -> list[int]:
@@ -185,8 +235,9 @@ def _names(j: npt.NDArray[np.intp], k: npt.NDArray[np.intp]) -> tuple[str, ...]:
     return tuple(str(a) if a == b else f"{a} <- {b}" for a, b in zip(j, k, strict=True))
 
 
-def _select(sample: xr.DataArray, equations: Langevin) -> npt.NDArray[Any]:
-    """Values of the positions, receiver and sender last."""
-    n = len(equations.select("position"))
-    result: npt.NDArray[Any] = online.ordered(sample, equations).to_numpy()[..., :n, :n]
+def _positions(run: _Run, name: str, **index: Any) -> npt.NDArray[Any]:
+    """Values of a statistic of pairs of positions, receiver and sender last."""
+    n = run.array.n_particles
+    sample = online.ordered(run.dataset[name].isel(**index), run.equations)
+    result: npt.NDArray[Any] = sample.isel(coordinate=slice(n), coordinate_from=slice(n)).to_numpy()
     return result

@@ -181,6 +181,58 @@ def spectrum(dataset: xr.Dataset) -> xr.Dataset:
     return _labelled(dataset["cross_spectrum"], dataset["spectrum_count"])
 
 
+def histogram(dataset: xr.Dataset, of: str) -> xr.Dataset:
+    """Shares of states, or of gains of heat or work, in bins, with error bars.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        With the statistic "histograms" of this.
+    of : str
+        "position", "velocity", "heat", "work" or "drive_work".
+
+    Returns
+    -------
+    xarray.Dataset
+        `value` and `stderr`, dims (particle, bin), or (particle, source, bin) for work; shares of a particle add up to
+        one. `lower` and `upper`, (particle, bin), are the edges in SI; the outer bins reach to infinity. The
+        probability density is ``value / (upper - lower)``.
+
+    Raises
+    ------
+    PlanError
+        If the run did not accumulate this histogram.
+    TooFewSamplesError
+        If there are fewer than two groups.
+    """
+    share, total = histogram_shares(dataset, of)
+    counts = dataset[f"histogram_{of}"]
+    edge = dataset[f"histogram_{of}_edge"].to_numpy().copy()
+    edge[:, 0], edge[:, -1] = -np.inf, np.inf
+    dims = tuple("bin" if dim == f"{of}_bin" else str(dim) for dim in counts.dims)
+    result = _labelled(xr.DataArray(share, dims=dims), xr.DataArray(total, dims=("group",)))
+    attrs = {"units": dataset[f"histogram_{of}_edge"].attrs.get("units", "")}
+    return result.assign(
+        lower=(("particle", "bin"), edge[:, :-1], attrs), upper=(("particle", "bin"), edge[:, 1:], attrs)
+    )
+
+
+def histogram_shares(dataset: xr.Dataset, of: str) -> tuple[FloatArray, FloatArray]:
+    """Shares of each bin in each group, (n_groups, ..., n_bins), and counts of each group, (n_groups,).
+
+    Raises
+    ------
+    PlanError
+        If the run did not accumulate this histogram.
+    """
+    require_statistic(dataset, f"histogram_{of}", "histograms", f' and of = "{of}"')
+    counts = dataset[f"histogram_{of}"].to_numpy().astype(np.float64)
+    total = np.nan_to_num(counts).sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share: FloatArray = counts / total[..., None]
+    return share, total.reshape(len(total), -1)[:, 0]
+
+
 def current(dataset: xr.Dataset, name: str, *, start: float = 0.0) -> xr.Dataset:
     """Mean power along the path in the windows that begin at `start` or later, with error bars.
 
@@ -220,12 +272,12 @@ def current(dataset: xr.Dataset, name: str, *, start: float = 0.0) -> xr.Dataset
     return _labelled((total / share.where(share > 0)).transpose("group", ...), share)
 
 
-def require_statistic(dataset: xr.Dataset, variable: str, kind: str) -> None:
+def require_statistic(dataset: xr.Dataset, variable: str, kind: str, more: str = "") -> None:
     """Raise `PlanError` unless the run accumulated a statistic."""
     if variable not in dataset:
         raise PlanError(
-            f'The run did not accumulate the statistic "{kind}"; ask for it with `[[run.statistic]]` and '
-            f'kind = "{kind}".'
+            f'The run did not accumulate the statistic "{kind}"{more}; ask for it with `[[run.statistic]]`, '
+            f'kind = "{kind}"{more}.'
         )
 
 

@@ -168,8 +168,10 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
     settled_by_then = windows.is_settled(equations, initial, window.first_time)
     rows += _ledger_rows(array, dataset, window.first_time, solved if settled_by_then else None)
     if solved is not None:
-        for one in comparisons.steady_comparisons(dataset, array, equations, initial, notes):
-            rows += _compared(one)
+        steady_rows = comparisons.steady_comparisons(
+            dataset, array, equations, initial=initial, interval=found.interval, notes=notes
+        )
+        rows += [row for one in steady_rows for row in _compared(one)]
     unitless = [row._replace(unit="") for row in rows] if scenario.reduced else rows
     return Validation(
         rows=tuple(unitless),
