@@ -17,7 +17,6 @@ import typer
 from stochbind import errors
 
 if TYPE_CHECKING:
-    from stochbind.engine.workers import Workers
     from stochbind.scenario import Scenario
 
 ScenarioArgument = Annotated[str, typer.Argument(help="A scenario file, or the name of a shipped one.")]
@@ -32,7 +31,6 @@ ParallelOption = Annotated[
     ),
 ]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Number of threads or worker processes.")]
-_KINDS = ("serial", "threads", "processes", "dask")
 
 
 def shipped() -> dict[str, Path]:
@@ -68,36 +66,6 @@ def duration_of(text: str, scenario: Scenario) -> float:
     except ValueError as error:
         reason = f"must be a bare number in reduced units, but is {text!r}" if scenario.reduced else str(error)
         raise errors.PlanError(f"`--step` {reason.rstrip('.')}.") from None
-
-
-@contextlib.contextmanager
-def workers_of(parallel: str, number: int | None) -> Iterator[Workers]:
-    """What `--parallel` and `--workers` ask for."""
-    from stochbind.engine import clusters, workers
-
-    n = number or os.cpu_count() or 1
-    file, _, name = parallel.rpartition(".toml:")
-    if parallel == "serial":
-        chosen = workers.serial_workers()
-    elif parallel == "threads":
-        chosen = workers.thread_workers(n)
-    elif parallel == "processes":
-        chosen = workers.process_workers(n)
-    elif parallel == "dask":
-        chosen = workers.local_dask_workers(n)
-    elif file or parallel.endswith(".toml"):
-        chosen = clusters.cluster_workers(f"{file}.toml" if file else parallel, name if file else None)
-    elif "://" in parallel or parallel.endswith(".json"):
-        chosen = workers.dask_workers(parallel)
-    else:
-        close = difflib.get_close_matches(parallel, _KINDS, n=1)
-        hint = f"; did you mean {close[0]}?" if close else "."
-        raise errors.PlanError(
-            f"`--parallel` must be {', '.join(_KINDS)}, the address (tcp://...) or the file (.json) of a Dask scheduler, "
-            f"or a cluster file (.toml), but is {parallel!r}{hint}"
-        )
-    with chosen as result:
-        yield result
 
 
 def part_of(text: str | None) -> tuple[int, int] | None:

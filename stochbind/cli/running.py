@@ -18,7 +18,6 @@ from stochbind.cli.common import (
     progress,
     say,
     scenario_of,
-    workers_of,
 )
 
 if TYPE_CHECKING:
@@ -108,6 +107,7 @@ def _finish(store: Store, parallel: str, workers: int | None, part: tuple[int, i
     """Make what is missing, and tell the end of it."""
     from stochbind.engine import compilation
     from stochbind.engine.ensemble import finish, prepare
+    from stochbind.engine.workers.choice import workers_of
 
     plan = store.plan
     if not quiet and not compilation.is_compiled():

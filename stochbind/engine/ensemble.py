@@ -20,7 +20,8 @@ from stochbind.engine.solvers import OWN_SOLVERS
 from stochbind.engine.store import Store
 from stochbind.engine.stored_forces import require_known
 from stochbind.engine.units import Task, run_unit
-from stochbind.engine.workers import Workers, thread_workers
+from stochbind.engine.workers import Workers
+from stochbind.engine.workers.choice import workers_of
 from stochbind.errors import IncompleteError, PlanError, StoreError
 from stochbind.forces import Force
 
@@ -32,7 +33,7 @@ def run(
     plan: Plan,
     path: str | Path,
     *,
-    workers: Workers | None = None,
+    workers: Workers | str | None = None,
     part: tuple[int, int] | None = None,
     progress: Progress | None = None,
 ) -> Store:
@@ -44,9 +45,10 @@ def run(
         What to run.
     path : str or Path
         Directory of the Zarr store, or a URL; new, or holding this very plan.
-    workers : Workers, optional
-        What runs the units: by default threads, one for each core; or what `serial_workers`, `process_workers`,
-        `local_dask_workers`, `dask_workers` and `cluster_workers` give. The numbers do not depend on it.
+    workers : Workers or str, optional
+        What runs the units: by default threads, one for each core. A word for other workers of this machine, a Dask
+        scheduler or a cluster file, see `workers_of`; or what `process_workers`, `dask_workers` and their like give.
+        The numbers do not depend on it.
     part : (int, int), optional
         Do only part k of K, counted from 1; K processes that know nothing of each other finish the run together.
     progress : callable, optional
@@ -132,7 +134,7 @@ def finish(
     stores: Sequence[Store],
     forces: tuple[Force, ...],
     *,
-    workers: Workers | None = None,
+    workers: Workers | str | None = None,
     part: tuple[int, int] | None = None,
     progress: Progress | None = None,
 ) -> None:
@@ -168,8 +170,9 @@ def finish(
         if chains:
             prepare(stores[0].plan, stores[0].coefficients)
             work = functools.partial(run_unit, forces)
-            spread = stack.enter_context(contextlib.nullcontext(workers) if workers is not None else thread_workers())
-            failures = drive(work, chains, spread, progress=count, report_failure=count_failure)
+            if workers is None or isinstance(workers, str):
+                workers = stack.enter_context(workers_of(workers or "threads"))
+            failures = drive(work, chains, workers, progress=count, report_failure=count_failure)
             if failures:
                 _tell_failures(stores, failures)
     for store in stores:
@@ -212,8 +215,8 @@ def _tell_failures(stores: Sequence[Store], failures: tuple[Failure, ...]) -> No
     task, first = failures[0].task, failures[0]
     rows = at[task.path].trajectories(task.block)
     raise IncompleteError(
-        f"{at[task.path].path}: {len(failures)} units failed {first.n_failures} times each and were given up, the first "
-        f"of them that of trajectories {rows.start} to {rows.stop - 1} in segment {task.segment}: {first.error} "
+        f"{at[task.path].path}: {len(failures)} units failed {first.n_failures} times each and were given up, the "
+        f"first of them that of trajectories {rows.start} to {rows.stop - 1} in segment {task.segment}: {first.error} "
         "All others are done; reports are in engine/ledger/failed. Remove the cause and start the same run again."
     )
 
