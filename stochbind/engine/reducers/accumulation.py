@@ -10,15 +10,14 @@ import numpy.typing as npt
 from stochbind.checks import FloatArray
 from stochbind.engine.accounts import Ledger
 from stochbind.engine.reducers.base import Reducer
-from stochbind.engine.reducers.trees import LARGEST, TimeTree, first_lost
+from stochbind.engine.reducers.trees import LARGEST, first_lost
 
 
 class Accumulator:
     """The statistics of a batch of trajectories over one segment of time.
 
     A trajectory that is not finite, or beyond 1e100 scaled units or joules, is left out of that window and of all
-    later ones. Memory: the result, for sums over windows of time up to twice the logarithm of their number times their
-    result, and what one window of a few trajectories takes.
+    later ones. Memory: twice the result, and one window of a few trajectories.
 
     Parameters
     ----------
@@ -42,7 +41,7 @@ class Accumulator:
         self._shape = -(-n_trajectories // group)
         self._lost = np.zeros(n_trajectories, dtype=bool)
         self._rows: dict[str, list[FloatArray | None]] = {r.name: [] for r in reducers if r.per_window}
-        self._trees = {r.name: TimeTree() for r in reducers if not r.per_window}
+        self._totals = {r.name: np.zeros((self._shape, r.n_entries)) for r in reducers if not r.per_window}
         self._ended = False
 
     def add(self, states: FloatArray, ledger: Ledger | None = None, before: Ledger | None = None) -> None:
@@ -84,15 +83,18 @@ class Accumulator:
                     sums = reducer.sums(states[begin:end], gain, taking, self._group)
                 if reducer.per_window:
                     self._rows[reducer.name].append(sums)
-                else:
-                    self._trees[reducer.name].add(sums)
+                elif sums is not None:
+                    self._totals[reducer.name] += sums
         self._next += length
 
     def result(self) -> dict[str, FloatArray]:
         """The sums, (n_rows, n_groups, n_entries) by name: a row for each window, or one for all."""
         found = {}
         for reducer in self._reducers:
-            rows = self._rows[reducer.name] if reducer.per_window else [self._trees[reducer.name].result()]
+            if not reducer.per_window:
+                found[reducer.name] = self._totals[reducer.name][None].copy()
+                continue
+            rows = self._rows[reducer.name]
             zeros = np.zeros((self._shape, reducer.n_entries))
             found[reducer.name] = np.array([zeros if row is None else row for row in rows])
         return found

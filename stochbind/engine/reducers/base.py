@@ -163,7 +163,7 @@ class Reducer(abc.ABC):
 
     def window_ends(self, n_rows: int) -> tuple[FloatArray, FloatArray]:
         """Times of the first and last kept state of each window [s]."""
-        first = np.arange(n_rows) * self.window
+        first = np.arange(n_rows, dtype=np.float64) * self.window
         last = np.minimum(first + self.window, self.context.n_saves) - 1
         start: FloatArray = (first + 1.0) * self.context.interval
         stop: FloatArray = (last + 1.0) * self.context.interval

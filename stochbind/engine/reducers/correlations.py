@@ -12,7 +12,7 @@ from stochbind.engine.accounts import Ledger
 from stochbind.engine.compiling import compiled
 from stochbind.engine.kernels import aligned
 from stochbind.engine.reducers.base import Context, Reducer, ratio, variable
-from stochbind.engine.reducers.trees import add_four, add_product, columns, fold, grouped
+from stochbind.engine.reducers.trees import add_four, add_product, columns, fold, grouped, split
 from stochbind.scenario.statistics import CorrelationStatistic
 
 if TYPE_CHECKING:
@@ -25,14 +25,15 @@ _STRIP = 64
 class Correlations(Reducer):
     r"""Sums of :math:`x_i(t + \tau) x_j(t)` over all pairs of states of a window at each lag.
 
-    Entries: count of windows; then (lag, i, j).
+    Entries: count of windows; then (2, lag, i, j), whose sum over the first index, times the window, is meant; see
+    `stochbind.engine.reducers.trees`.
     """
 
     def __init__(self, statistic: CorrelationStatistic, context: Context) -> None:
         super().__init__(context)
         self.name, self.window, self.start = statistic.name, statistic.window, statistic.start or 0
         self._lags = np.array(statistic.all_lags, dtype=np.int64)
-        self.n_entries = 1 + len(self._lags) * context.dimension**2
+        self.n_entries = 1 + 2 * len(self._lags) * context.dimension**2
 
     def sums(self, states: FloatArray, gain: Ledger | None, taking: npt.NDArray[np.bool_], group: int) -> FloatArray:
         """Sums over one window of a batch of trajectories; see `Reducer.sums`."""
@@ -45,8 +46,9 @@ class Correlations(Reducer):
         """The statistic in SI, by the names of its variables and coordinates; see `Reducer.describe`."""
         c = self.context
         count = data[0, :, 0]
-        sums = data[0, :, 1:].reshape(-1, len(self._lags), c.dimension, c.dimension) * np.outer(c.unit, c.unit)
-        pairs = (self.window - self._lags).astype(float)
+        coarse, fine = np.moveaxis(data[0, :, 1:].reshape(-1, 2, len(self._lags), c.dimension, c.dimension), 1, 0)
+        sums = (coarse + fine) * np.outer(c.unit, c.unit)
+        pairs = 1.0 - self._lags / self.window
         return {
             "lag": variable(("lag",), self._lags * c.interval, c.si("s"), "time between the states of a pair"),
             "correlation_count": variable(("group",), count, "", "windows of trajectories that took part"),
@@ -96,4 +98,7 @@ def _add_up(states: Any, lags: Any, taking: Any, width: Any, out: Any) -> None:
                     for j in range(d):
                         add_product(leaf[first + i * d + j], x[t * d + late + i], x[t * d + j], w)
                 t += 1
+        half = (leaf.shape[0] - 1) // 2
+        for e in range(1, 1 + half):
+            split(leaf[e], leaf[half + e], 1.0 / n, w)
         fold(leaf, taking[strip : strip + m], width, out, strip // width, 0)

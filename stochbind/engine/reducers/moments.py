@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from stochbind.checks import FloatArray
 from stochbind.engine.accounts import Ledger
-from stochbind.engine.compiling import compiled, forced_inline
+from stochbind.engine.compiling import compiled
 from stochbind.engine.kernels import add_one, aligned
 from stochbind.engine.reducers.base import Context, Reducer, ratio, variable
-from stochbind.engine.reducers.trees import STRIP, add_four, add_product, columns, fold, grouped
+from stochbind.engine.reducers.trees import STRIP, add_four, add_product, columns, fold, grouped, inlined
 from stochbind.scenario.statistics import MomentStatistic
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _add_up(states: Any, taking: Any, width: Any, out: Any) -> None:
         fold(leaf, taking[strip : strip + m], width, out, strip // width, 0)
 
 
-@forced_inline
+@inlined
 def _copy(states: Any, t: Any, strip: Any, x: Any, row: Any, m: Any) -> None:
     for i in range(states.shape[1]):
         source, target = states[t, i, strip:], x[row + i]
@@ -137,7 +137,7 @@ def _copy(states: Any, t: Any, strip: Any, x: Any, row: Any, m: Any) -> None:
             target[b] = source[b]
 
 
-@forced_inline
+@inlined
 def _add_square(x: Any, leaf: Any, entry: Any, d: Any, n: Any) -> None:
     for i in range(d):
         for j in range(i + 1):
@@ -145,7 +145,7 @@ def _add_square(x: Any, leaf: Any, entry: Any, d: Any, n: Any) -> None:
             entry += 1
 
 
-@forced_inline
+@inlined
 def _add_four_states(x: Any, leaf: Any, before: Any, lagged: Any, d: Any, n: Any) -> None:
     """Four states, and their pairs with the state after each; x holds five states."""
     one, two, three, four = d, 2 * d, 3 * d, 4 * d

@@ -16,10 +16,10 @@ import numpy.typing as npt
 from stochbind import elementary
 from stochbind.checks import FloatArray
 from stochbind.engine.accounts import Ledger
-from stochbind.engine.compiling import compiled, forced_inline
+from stochbind.engine.compiling import compiled
 from stochbind.engine.kernels import aligned
 from stochbind.engine.reducers.base import Context, Reducer, ratio, variable
-from stochbind.engine.reducers.trees import columns, fold, grouped
+from stochbind.engine.reducers.trees import columns, fold, grouped, inlined, split
 from stochbind.scenario.statistics import SpectrumStatistic
 
 if TYPE_CHECKING:
@@ -32,15 +32,16 @@ _STRIP = 16
 class Spectra(Reducer):
     r"""Sums of :math:`X_i X_j^*` at each frequency from zero to half the sampling rate.
 
-    Entries: count of windows; then (frequency, i, j), real, which holds :math:`X_i X_i^*` on the diagonal and of each
-    pair :math:`i < j` the real part of :math:`X_i X_j^*` at (i, j), and the imaginary part at (j, i).
+    Entries: count of windows; then (frequency, 2, i, j), whose sum over the second index, times the window, is meant;
+    see `stochbind.engine.reducers.trees`. It is real, and holds :math:`X_i X_i^*` on the diagonal and of each pair
+    :math:`i < j` the real part of :math:`X_i X_j^*` at (i, j), and the imaginary part at (j, i).
     """
 
     def __init__(self, statistic: SpectrumStatistic, context: Context) -> None:
         super().__init__(context)
         self.name, self.window, self.start = statistic.name, statistic.window, statistic.start or 0
         self.n_frequencies = self.window // 2 + 1
-        self.n_entries = 1 + self.n_frequencies * context.dimension**2
+        self.n_entries = 1 + 2 * self.n_frequencies * context.dimension**2
         turn = np.arange(self.window) / self.window
         self._cos, self._sin = elementary.cos_sin(2.0 * math.pi * turn)
         self.taper = 0.5 - 0.5 * self._cos
@@ -58,7 +59,7 @@ class Spectra(Reducer):
         c = self.context
         d = c.dimension
         count = data[0, :, 0]
-        sums = data[0, :, 1:].reshape(-1, self.n_frequencies, d, d)
+        sums = self.window * data[0, :, 1:].reshape(-1, self.n_frequencies, 2, d, d).sum(axis=2)
         upper, lower = np.triu(sums, 1), np.swapaxes(np.tril(sums, -1), -1, -2)
         half = upper + 1j * lower
         spectrum = half + np.conj(np.swapaxes(half, -1, -2))
@@ -89,7 +90,7 @@ def _reversed_bits(n: int) -> npt.NDArray[np.int64]:
     return result
 
 
-@forced_inline
+@inlined
 def _butterfly(re_a: Any, im_a: Any, re_b: Any, im_b: Any, c: Any, s: Any, n: Any) -> None:
     """Twiddle the second by ``c - i s``; then sum and difference in place."""
     for b in range(n):
@@ -115,7 +116,7 @@ def _transform(re: Any, im: Any, cos: Any, sin: Any) -> None:
         half *= 2
 
 
-@forced_inline
+@inlined
 def _separate(re: Any, im: Any, p: Any, k: Any, n: Any, real: Any, imaginary: Any, i: Any, w: Any) -> None:
     """From the transform of ``x_i + i x_(i+1)`` those of both, at frequency k."""
     a, b = p * n + k, p * n + (n - k) % n
@@ -128,7 +129,7 @@ def _separate(re: Any, im: Any, p: Any, k: Any, n: Any, real: Any, imaginary: An
         second_im[c] = -0.5 * (re_a[c] - re_b[c])
 
 
-@forced_inline
+@inlined
 def _products(real: Any, imaginary: Any, d: Any, leaf: Any, w: Any) -> None:
     """X_i X_j^* of all pairs, as the entries have them."""
     for i in range(d):
@@ -150,7 +151,7 @@ def _add_up(states: Any, taper: Any, cos: Any, sin: Any, place: Any, taking: Any
     n, d, size = states.shape
     n_pairs = (d + 1) // 2
     re, im = aligned(n_pairs * n, _STRIP), aligned(n_pairs * n, _STRIP)
-    real, imaginary, leaf = aligned(2 * n_pairs, _STRIP), aligned(2 * n_pairs, _STRIP), aligned(d * d, _STRIP)
+    real, imaginary, leaf = aligned(2 * n_pairs, _STRIP), aligned(2 * n_pairs, _STRIP), aligned(2 * d * d, _STRIP)
     one = aligned(1, _STRIP)
     w = one.shape[1]
     for strip in range(0, size, _STRIP):
@@ -174,4 +175,6 @@ def _add_up(states: Any, taper: Any, cos: Any, sin: Any, place: Any, taking: Any
             for p in range(n_pairs):
                 _separate(re, im, p, k, n, real, imaginary, 2 * p, w)
             _products(real, imaginary, d, leaf, w)
-            fold(leaf, here, width, out, strip // width, 1 + k * d * d)
+            for e in range(d * d):
+                split(leaf[e], leaf[d * d + e], 1.0 / n, w)
+            fold(leaf, here, width, out, strip // width, 1 + 2 * k * d * d)

@@ -1,7 +1,12 @@
-"""Sums in one fixed order: a binary tree over absolute indices, whatever the sizes of the parts.
+"""Sums whose bits do not depend on how the work is cut.
 
-Adjacent pairs are added, then adjacent pairs of those, and so on; what is missing at the end counts as zero. So parts
-whose sizes are powers of two are branches of one tree, and it does not matter where it is cut.
+Over trajectories, adjacent pairs are added, then adjacent pairs of those, and so on; what is missing at the end counts
+as zero. So parts whose sizes are powers of two are branches of one binary tree, and it does not matter where it is cut.
+
+Sums over trajectories and time have no one order for all cuts, so they are exact: each number is rounded to a multiple
+of `COARSE`, and what is left to a multiple of `FINE`, and sums of such numbers are not rounded, as long as they stay
+below 2^53 multiples. In scaled units that holds for sums up to 2^33, and for 2^24 numbers; beyond, sums are still right
+to rounding, but their last bits may depend on the cut.
 """
 
 from __future__ import annotations
@@ -19,6 +24,9 @@ STRIP = 64
 N_GROUPS = 256
 #: Beyond this, in scaled units or joules, a trajectory counts as diverged: its squares leave the range of numbers.
 LARGEST = 1e100
+#: Grids of exact sums.
+COARSE, FINE = 2.0**-20, 2.0**-50
+_TO_COARSE, _TO_FINE = 1.5 * 2.0**52 * COARSE, 1.5 * 2.0**52 * FINE
 
 
 def _pairs(data: FloatArray, axis: int) -> FloatArray:
@@ -83,43 +91,6 @@ def canonical(data: FloatArray, n_trajectories: int, group: int) -> tuple[FloatA
     return merge_groups(data, factor), group * factor
 
 
-class TimeTree:
-    """The sum of parts that come one after another, as a binary tree over their indices.
-
-    It holds one partial sum for each power of two; None stands for zeros.
-    """
-
-    def __init__(self) -> None:
-        self._levels: list[FloatArray | None] = []
-        self._count = 0
-
-    def add(self, part: FloatArray | None) -> None:
-        """Take the next part."""
-        carry, level = part, 0
-        while self._count >> level & 1:
-            carry = _sum(self._levels[level], carry)
-            level += 1
-        if level == len(self._levels):
-            self._levels.append(None)
-        self._levels[level] = carry
-        self._count += 1
-
-    def result(self) -> FloatArray | None:
-        """The sum of all parts so far."""
-        total: FloatArray | None = None
-        for level, part in enumerate(self._levels):
-            if self._count >> level & 1:
-                total = _sum(part, total)
-        return total
-
-
-def _sum(first: FloatArray | None, second: FloatArray | None) -> FloatArray | None:
-    if first is None or second is None:
-        return second if first is None else first
-    result: FloatArray = first + second
-    return result
-
-
 def columns(n_entries: int, n_trajectories: int, group: int, strip: int = STRIP) -> tuple[FloatArray, int]:
     """Room for what `fold` writes, (n_columns, n_entries), and the trajectories of each column."""
     width = min(group, strip)
@@ -128,11 +99,17 @@ def columns(n_entries: int, n_trajectories: int, group: int, strip: int = STRIP)
 
 def grouped(folded: FloatArray, n_trajectories: int, group: int, width: int) -> FloatArray:
     """From the columns of strips to groups, (n_groups, n_entries)."""
-    result = merge_groups(folded[None], group // width)[0]
-    return result[: -(-n_trajectories // group)]
+    result: FloatArray = merge_groups(folded[None], group // width)[0, : -(-n_trajectories // group)]
+    return result
 
 
-@forced_inline
+def inlined(function: Any) -> Any:
+    """Compile into its callers."""
+    result: Any = forced_inline(function)
+    return result
+
+
+@inlined
 def fold(leaf: Any, taking: Any, width: Any, out: Any, column: Any, entry: Any) -> None:
     """Sum the rows of one strip by adjacent pairs, to columns of `width` trajectories; those not taking part are zero.
 
@@ -155,14 +132,24 @@ def fold(leaf: Any, taking: Any, width: Any, out: Any, column: Any, entry: Any) 
             out[column + c, entry + e] = row[c]
 
 
-@forced_inline
+@inlined
+def split(row: Any, rest: Any, factor: Any, n: Any) -> None:
+    """``factor row`` on two grids: multiples of COARSE stay in `row`, those of FINE go to `rest`."""
+    for b in range(n):
+        x = row[b] * factor
+        coarse = (x + _TO_COARSE) - _TO_COARSE
+        row[b] = coarse
+        rest[b] = ((x - coarse) + _TO_FINE) - _TO_FINE
+
+
+@inlined
 def add_four(row: Any, x0: Any, y0: Any, x1: Any, y1: Any, x2: Any, y2: Any, x3: Any, y3: Any, n: Any) -> None:
     """``row += x0 y0 + x1 y1 + x2 y2 + x3 y3``, from left to right."""
     for b in range(n):
         row[b] = row[b] + x0[b] * y0[b] + x1[b] * y1[b] + x2[b] * y2[b] + x3[b] * y3[b]
 
 
-@forced_inline
+@inlined
 def add_product(row: Any, x: Any, y: Any, n: Any) -> None:
     """``row += x y``."""
     for b in range(n):
