@@ -13,15 +13,14 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import re
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-import fsspec  # type: ignore[import-untyped]
 import fsspec.core  # type: ignore[import-untyped]
-import fsspec.registry  # type: ignore[import-untyped]
 import zarr
 import zarr.storage
 from zarr.core.buffer import Buffer
@@ -61,13 +60,8 @@ class RemotePlace(Place):
         self.url = url
         try:
             self._files, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
-        except ImportError:
-            protocol = url.partition("::")[0].partition("://")[0]
-            known = fsspec.registry.known_implementations.get(protocol, {"class": protocol})
-            package = known["class"].partition(".")[0]
-            raise StoreError(
-                f"{url}: needs the package {package}, which is not installed; install it: pip install {package}"
-            ) from None
+        except ImportError as error:
+            raise StoreError(f"{url}: needs a package that is not installed ({cause(error)}).") from None
         except ValueError as error:
             raise StoreError(f"{url}: cannot be used: {cause(error)}; choose another URL.") from None
         self._root = root.rstrip("/")
@@ -211,11 +205,10 @@ class RemotePlace(Place):
 
     def _others(self, lease: str, part: tuple[int, int] | None) -> dict[str, bytes]:
         """Leases of others that exclude this one, with their contents."""
-        own = f"{locks.part_name(part)}."
-        excluding = tuple(f"{LOCKS}/{name}" for name in (("",) if part is None else (own, "all.")))
-        found = {key: self.read(key) for key in self.keys(LOCKS) if key != lease and key.startswith(excluding)}
-        # What is not a lease: metadata of zarr, and the sign of a store that is being made.
-        return {key: content for key, content in found.items() if content and key.count(".") and "json" not in key}
+        excluding = (r"all|\d+-of-\d+") if part is None else f"all|{locks.part_name(part)}"
+        pattern = re.compile(rf"{LOCKS}/({excluding})\.[0-9a-f]+")
+        found = {key: self.read(key) for key in self.keys(LOCKS) if key != lease and pattern.fullmatch(key)}
+        return {key: content for key, content in found.items() if content is not None}
 
     def _wait_for(self, others: dict[str, bytes], part: tuple[int, int] | None) -> None:
         """Return when these leases have gone or are left behind; refuse when one of them is renewed."""
