@@ -688,3 +688,49 @@ def test_what_to_ask_for(pair):
     assert validate(pair.assign_attrs(diverged=[3, 7])).notes[0].startswith("2 trajectories diverged")
     with pytest.raises(TooFewSamplesError, match="at least 2"):
         validate(pair.isel(group=[0]))
+
+
+def test_what_a_run_accumulates(tmp_path):
+    """The statistics of a real run against plain sums over its own record, and its validation without the record."""
+    scenario = systems.pair_scenario(0.5, 0.2)
+    window, group, step = 16, 1, 0.5
+    statistics_of_run = [
+        {"kind": "moments", "window": window},
+        {"kind": "correlations", "window": window, "lags": LAGS},
+        {"kind": "spectra", "window": window},
+        {"kind": "histograms", "of": "position", "n_bins": 40},
+        {"kind": "currents", "window": window},
+    ]
+    plan = sb.Plan(
+        scenario=scenario, step=step, n_steps=203, n_trajectories=48, ledger=True, statistics=statistics_of_run, seed=5
+    )
+    sb.run(plan, tmp_path / "run.zarr")
+    data = sb.open(tmp_path / "run.zarr").load()
+    equations = scenario.langevin()
+    states = np.concatenate([data[name].to_numpy()[..., 0] for name in ("position", "velocity")], axis=-1)
+    start = -(-int(np.ceil(6 / -equations.stability.growth_rate / step)) // window) * window
+    plain = [
+        moments_dataset(states, group, window, step),
+        correlation_dataset(states, group, window, start, step),
+        spectrum_dataset(states, group, window, start, step),
+    ]
+    expected = xr.merge(plain).assign_coords(coordinate=labels(equations))
+    for name in ("second", "before", "lagged", "first_state", "last_state"):
+        found, sums = (
+            getattr(online.record_of_moments(one, equations, start=start * step), name) for one in (data, expected)
+        )
+        np.testing.assert_allclose(found, sums, rtol=1e-11, atol=1e-13)
+    for function in (online.correlation, online.spectrum):
+        found, sums = function(data), function(expected)
+        np.testing.assert_allclose(found["value"], sums["value"], rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(found["stderr"], sums["stderr"], rtol=1e-8, atol=1e-12)
+    late = data["work"][:, [start - 1, 191]].to_numpy()
+    power = (late[:, 1] - late[:, 0]) / ((192 - start) * step)
+    np.testing.assert_allclose(
+        online.current(data, "work", start=start * step)["value"], power.mean(axis=0), rtol=1e-9, atol=1e-12
+    )
+    unrecorded = data.drop_vars(["position", "velocity", "work", "heat", "drive_work"])
+    found = validate(unrecorded)
+    assert found.agrees, found.worst
+    assert {"kinetic temperature", "work along the path", "first law"} <= {row.quantity for row in found.rows}
+    assert not validate(unrecorded, systems.pair_scenario(0.2, 0.5)).agrees

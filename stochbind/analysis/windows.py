@@ -20,7 +20,17 @@ SETTLING = 6.0
 
 
 class Window(NamedTuple):
-    """Second moments of a window of time, found and exact."""
+    """Second moments of the part of a run that is judged.
+
+    Attributes
+    ----------
+    found, exact : Record
+        Sums, and their exact means.
+    first_time, last_time : float
+        Times of the first and the last state [s].
+    n_trajectories : int
+        Trajectories that were there at the end.
+    """
 
     found: Record
     exact: Record
@@ -30,7 +40,29 @@ class Window(NamedTuple):
 
 
 def recorded(dataset: xr.Dataset, scenario: Scenario, initial: str) -> Window:
-    """From the trajectories."""
+    """The second half of the record, or more of it where the steady state is reached earlier.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        With trajectories.
+    scenario : Scenario
+        The theory.
+    initial : str
+        Initial state.
+
+    Returns
+    -------
+    Window
+        The sums over all states from then on.
+
+    Raises
+    ------
+    IncompleteError
+        If states are missing.
+    TooFewSamplesError
+        If there are fewer than two states.
+    """
     array = scenario.oscillators()
     equations = array.langevin()
     if dataset.sizes["time"] < 2:
@@ -51,7 +83,31 @@ def recorded(dataset: xr.Dataset, scenario: Scenario, initial: str) -> Window:
 
 
 def accumulated(dataset: xr.Dataset, scenario: Scenario, initial: str) -> Window:
-    """From the moments that were accumulated during the run, in whole windows."""
+    """The windows of the statistic "moments" that begin where `recorded` would begin, or later.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        With moments.
+    scenario : Scenario
+        The theory.
+    initial : str
+        Initial state.
+
+    Returns
+    -------
+    Window
+        The sums over these windows, with pairs of states inside windows only.
+
+    Raises
+    ------
+    PlanError
+        If there are no moments.
+    IncompleteError
+        If the run is not finished.
+    TooFewSamplesError
+        If there are fewer than two states.
+    """
     if "moments_second" not in dataset:
         raise PlanError(
             "There is nothing to validate: the run kept neither trajectories nor moments; run it with `record = true`, "
@@ -87,7 +143,17 @@ def settled(equations_rate: float, interval: float, n_saves: int) -> int:
 
 
 def is_settled(equations: Langevin, initial: str, start: float) -> bool:
-    """Whether states from this time [s] on are of the steady state, but for exp(-12) of their covariance."""
+    """Whether states are of the steady state, but for about exp(-12) of their covariance.
+
+    Parameters
+    ----------
+    equations : Langevin
+        The equations of motion.
+    initial : str
+        Initial state of the run.
+    start : float
+        Time of the first of these states [s].
+    """
     stability = equations.stability
     return stability.stable and (initial == "stationary" or -stability.growth_rate * start >= SETTLING)
 
@@ -98,7 +164,7 @@ def without_diverged(dataset: xr.Dataset, notes: list[str]) -> xr.Dataset:
     if not diverged:
         return dataset
     shown = f"{', '.join(map(str, diverged[:5]))}{', ...' if len(diverged) > 5 else ''}"
-    if "trajectory" not in dataset.dims:
+    if "position" not in dataset:
         notes.append(f"{len(diverged)} trajectories diverged and are left out from then on: {shown}.")
         return dataset
     kept = np.setdiff1d(np.arange(dataset.sizes["trajectory"]), diverged)
@@ -109,7 +175,27 @@ def without_diverged(dataset: xr.Dataset, notes: list[str]) -> xr.Dataset:
 
 
 def path_current(dataset: xr.Dataset, name: str, first_time: float) -> Estimate | None:
-    """Mean power from a time on, of the record or else of the windows; None if there is neither."""
+    """Mean power along the path from a time on, of the record or else of the windows of the statistic "currents".
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        With a ledger or with currents.
+    name : str
+        "heat", "work" or "drive_work".
+    first_time : float
+        Time from which on [s].
+
+    Returns
+    -------
+    Estimate or None
+        Power [W], (N,), and (N, N) for work; None if there is neither.
+
+    Raises
+    ------
+    TooFewSamplesError
+        If there are fewer than two groups.
+    """
     if name in dataset:
         time = dataset["time"].to_numpy()
         start = int(np.searchsorted(time, first_time))
