@@ -53,7 +53,7 @@ def own_plan(forces=FORCES, **change):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     path = tmp_path_factory.mktemp("own") / "run.zarr"
-    sb.run(own_plan(), path, map=map)
+    sb.run(own_plan(), path, workers="serial")
     return path
 
 
@@ -63,10 +63,10 @@ def finished(tmp_path_factory):
 def test_all_kinds_of_workers_write_the_same_files(finished, tmp_path):
     expected = tree_digest(finished)
     sb.run(own_plan(), tmp_path / "threads.zarr")
-    with sb.process_map(2) as spread:
-        sb.run(own_plan(), tmp_path / "processes.zarr", map=spread)
-    with sb.local_cluster(2) as client:
-        sb.run(own_plan(), tmp_path / "dask.zarr", map=sb.dask_map(client))
+    with sb.process_workers(2) as workers:
+        sb.run(own_plan(), tmp_path / "processes.zarr", workers=workers)
+    with sb.local_dask_workers(2) as workers:
+        sb.run(own_plan(), tmp_path / "dask.zarr", workers=workers)
     for name in ("threads", "processes", "dask"):
         assert tree_digest(tmp_path / f"{name}.zarr") == expected, name
     sb.run(own_plan(FORCES[:1]), tmp_path / "other.zarr")
@@ -87,10 +87,10 @@ def test_numpy_functions_give_the_same_numbers(finished, tmp_path):
 def test_a_lambda_is_for_threads_and_dask(finished, tmp_path):
     plan = own_plan((Force(function=lambda x, p: -p[0] * x * x * x, parameters=FORCES[0].parameters), FORCES[1]))
     with (
-        sb.process_map(1) as spread,
+        sb.process_workers(1) as workers,
         pytest.raises(PlanError, match=r"cannot be handed to other processes .*over threads"),
     ):
-        sb.run(plan, tmp_path / "run.zarr", map=spread)
+        sb.run(plan, tmp_path / "run.zarr", workers=workers)
     sb.run(plan, tmp_path / "run.zarr")  # the same store goes on
     expected = sb.open(finished)["position"]
     np.testing.assert_array_equal(sb.open(tmp_path / "run.zarr")["position"], expected)
@@ -144,7 +144,7 @@ def gives_up(x, p):
 def test_functions_that_do_not_work_are_told_in_one_sentence(function, tmp_path):
     plan = own_plan((Force(function=function, parameters=np.ones((2, 1))),))
     with pytest.raises(PlanError) as caught:
-        sb.run(plan, tmp_path / "run.zarr", map=map)
+        sb.run(plan, tmp_path / "run.zarr", workers="serial")
     message = str(caught.value)
     assert f"`{function.__name__}`" in message or "no finite slope" in message
     assert "\n" not in message
@@ -350,11 +350,11 @@ def test_validation_leaves_diverged_trajectories_out(tmp_path):
 
 
 def test_a_diverged_run_continues(tmp_path, monkeypatch):
-    from stochbind.engine.structure import Layout
+    from stochbind.engine.layout import Layout
 
     monkeypatch.setattr(Layout, "of", classmethod(lambda cls, plan: cls(32, 30)))
     plan = diverging_plan(ledger=True)
-    sb.run(plan, tmp_path / "whole.zarr", map=map)
+    sb.run(plan, tmp_path / "whole.zarr", workers="serial")
     path = tmp_path / "parts.zarr"
     assert run_with_power_cuts(plan, path, monkeypatch) == 16
     assert tree_digest(path) == tree_digest(tmp_path / "whole.zarr")
@@ -511,7 +511,7 @@ def runaway(n_trajectories):
 
 def test_a_run_of_which_every_trajectory_diverges_is_finished(tmp_path):
     """Chunks of nothing but NaN are data: written, flushed, and in the ledger."""
-    store = sb.run(runaway(20), tmp_path / "run.zarr", map=map)
+    store = sb.run(runaway(20), tmp_path / "run.zarr", workers="serial")
     store.require_complete()
     store.verify()
     assert sorted(store.diverged) == list(range(20))

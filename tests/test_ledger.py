@@ -23,7 +23,7 @@ import systems
 from stochbind import bridge, fields
 from stochbind.analysis import thermodynamics
 from stochbind.engine import noise
-from stochbind.engine.structure import Layout
+from stochbind.engine.layout import Layout
 from stochbind.errors import PlanError
 from stochbind.forces import Force
 from stochbind.langevin import Moments
@@ -385,7 +385,7 @@ def run_with_power_cuts(plan, path, monkeypatch):
     monkeypatch.setattr(sb.Store, "write", once)
     while True:
         try:
-            sb.run(plan, path, map=map)
+            sb.run(plan, path, workers="serial")
         except PowerCut:
             cuts += 1
         else:
@@ -396,7 +396,7 @@ def test_a_ledger_continues_from_any_unit(tmp_path, monkeypatch):
     """In memory and in a store cut into any units, stopped after each of them: the same bytes."""
     monkeypatch.setattr(Layout, "of", classmethod(lambda cls, plan: cls(16, 30)))
     plan = full_plan()
-    sb.run(plan, tmp_path / "whole.zarr", map=map)
+    sb.run(plan, tmp_path / "whole.zarr", workers="serial")
     path = tmp_path / "parts.zarr"
     assert run_with_power_cuts(plan, path, monkeypatch) == 12
     assert tree_digest(path) == tree_digest(tmp_path / "whole.zarr")
@@ -418,15 +418,15 @@ plan = test_ledger.full_plan(n_steps=40_000, n_trajectories=128, save_every=100)
 if __name__ == "__main__":
     path, kind = sys.argv[1:]
     if kind == "serial":
-        sb.run(plan, path, map=map)
+        sb.run(plan, path, workers="serial")
     elif kind == "threads":
         sb.run(plan, path)
     elif kind == "processes":
-        with sb.process_map(2) as spread:
-            sb.run(plan, path, map=spread)
+        with sb.process_workers(2) as workers:
+            sb.run(plan, path, workers=workers)
     else:
-        with sb.local_cluster(2) as client:
-            sb.run(plan, path, map=sb.dask_map(client))
+        with sb.local_dask_workers(2) as workers:
+            sb.run(plan, path, workers=workers)
 """
 
 

@@ -318,9 +318,9 @@ def test_threads_with_different_forces_do_not_disturb_each_other():
 
 def test_cores_are_all_in_the_main_process_and_one_in_a_worker():
     assert n_cores() == len(os.sched_getaffinity(0))
-    with sb.process_map(1) as spread:
+    with sb.process_workers(1) as workers:
         assert list(spread(cores_of, [0])) == [1]
-    with sb.local_cluster(1) as client:
+    with sb.local_dask_workers(1) as workers:
         assert client.submit(n_cores).result() == 1
 
 

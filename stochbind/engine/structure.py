@@ -97,7 +97,7 @@ def metadata_digests(group: zarr.Group) -> dict[str, str]:
     prototype = default_buffer_prototype()
     return {
         f"{name}/zarr.json": bytes_digest(member.metadata.to_buffer_dict(prototype)["zarr.json"].to_bytes())
-        for name, member in group.members(max_depth=None)
+        for name, member in sorted(group.members(max_depth=None))
     }
 
 
