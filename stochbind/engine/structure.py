@@ -8,16 +8,19 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import zarr
+import zarr.storage
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import default_buffer_prototype
+from zarr.core.group import GroupMetadata
 
+from stochbind.engine.abstract_place import consolidate
 from stochbind.engine.layout import LEDGER, Layout, checkpoint_width, quantities
 from stochbind.engine.plan import Plan
 from stochbind.langevin import Langevin
@@ -27,6 +30,8 @@ SCHEMA = 2
 DIGEST_BYTES = 32
 #: Chunk of the coordinates, which may be long.
 _COORDINATE_CHUNK = 2**20
+#: Where the second copy of what stochbind wrote into the root is.
+ENGINE = "engine/zarr.json"
 _UNITS = {
     "position": ("m", "displacement from equilibrium"),
     "velocity": ("m/s", "velocity"),
@@ -92,28 +97,73 @@ def seal(attributes: dict[str, Any]) -> str:
     return bytes_digest(json.dumps(data, sort_keys=True).encode())
 
 
-def metadata_digests(group: zarr.Group) -> dict[str, str]:
-    """Digest of the zarr.json of all members of a group, by their keys."""
+def metadata_digests(members: Mapping[str, bytes]) -> dict[str, str]:
+    """Digest of the zarr.json of all members of the root, by their keys."""
+    return {key: bytes_digest(members[key]) for key in sorted(members)}
+
+
+def group_document(attributes: dict[str, Any]) -> bytes:
+    """The zarr.json of a group, without copies of those of its members."""
+    return GroupMetadata(attributes).to_buffer_dict(default_buffer_prototype())["zarr.json"].to_bytes()
+
+
+def sealed_copies(attributes: dict[str, Any], digests: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What stochbind writes into the group `engine`, and into the root: each can be made again from the other.
+
+    Parameters
+    ----------
+    attributes : dict
+        Plan, layout, versions, digests of constants, ....
+    digests : dict of str to str
+        Of the zarr.json of all members of the root but `ENGINE`, by their keys.
+
+    Returns
+    -------
+    dict, dict
+        The attributes of both, with digests of metadata, and with their seals.
+    """
+    others = {key: digests[key] for key in sorted(digests) if key != ENGINE}
+    copy = {**attributes, "metadata": others}
+    copy["seal"] = seal(copy)
+    whole = {**attributes, "metadata": {**others, ENGINE: bytes_digest(group_document({"stochbind": copy}))}}
+    whole["seal"] = seal(whole)
+    return copy, whole
+
+
+def root_document(attributes: dict[str, Any], members: Mapping[str, bytes]) -> bytes:
+    """The zarr.json of the root, with copies of those of its members.
+
+    Parameters
+    ----------
+    attributes : dict
+        Those of stochbind, sealed.
+    members : dict of str to bytes
+        The zarr.json of all members, by their keys.
+    """
+    title = {"title": attributes["plan"]["scenario"]["name"]}
+    files = {"zarr.json": group_document({**title, "stochbind": attributes}), **members}
+    buffers: dict[str, Any] = {key: default_buffer_prototype().buffer.from_bytes(data) for key, data in files.items()}
+    consolidate(zarr.storage.MemoryStore(buffers))
+    document: bytes = buffers["zarr.json"].to_bytes()
+    return document
+
+
+def _member_documents(group: zarr.Group) -> dict[str, bytes]:
     prototype = default_buffer_prototype()
     return {
-        f"{name}/zarr.json": bytes_digest(member.metadata.to_buffer_dict(prototype)["zarr.json"].to_bytes())
-        for name, member in sorted(group.members(max_depth=None))
+        f"{name}/zarr.json": member.metadata.to_buffer_dict(prototype)["zarr.json"].to_bytes()
+        for name, member in group.members(max_depth=None)
     }
 
 
-def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
-    """Everything but the trajectories."""
-    scenario = plan.scenario
-    equations = scenario.langevin()
-    packages = ("stochbind", "numpy", "scipy", "numba", "zarr")
-    versions = {name: metadata.version(name) for name in packages} | {"python": platform.python_version()}
+class _Constants:
+    """Arrays that are written once, and their digests."""
 
-    def unit(si: str) -> str:
-        return "" if scenario.reduced else si
-
-    digests: dict[str, str] = {}
+    def __init__(self) -> None:
+        self.digests: dict[str, str] = {}
 
     def add(
+        self,
         where: zarr.Group,
         name: str,
         data: npt.NDArray[Any],
@@ -129,10 +179,27 @@ def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
             dimension_names=dimensions, attributes={"units": units, "long_name": long_name},
         )  # fmt: skip
         array[...] = data
-        digests[array.path] = array_digest(data)
+        self.digests[array.path] = array_digest(data)
 
-    add(group, "trajectory", np.arange(plan.n_trajectories), ("trajectory",), "", "index of the trajectory")
-    add(group, "time", plan.time, ("time",), unit("s"), "time since the initial state")
+
+def add_coordinates(group: zarr.Group, plan: Plan, constants: _Constants | None = None) -> dict[str, str]:
+    """The coordinates whose length is that of a run, as arrays of a group; gives their digests."""
+    constants = constants or _Constants()
+    unit = "" if plan.scenario.reduced else "s"
+    constants.add(group, "trajectory", np.arange(plan.n_trajectories), ("trajectory",), "", "index of the trajectory")
+    constants.add(group, "time", plan.time, ("time",), unit, "time since the initial state")
+    return constants.digests
+
+
+def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
+    """Everything but the trajectories."""
+    scenario = plan.scenario
+    equations = scenario.langevin()
+    packages = ("stochbind", "numpy", "scipy", "numba", "zarr")
+    versions = {name: metadata.version(name) for name in packages} | {"python": platform.python_version()}
+    constants = _Constants()
+    add = constants.add
+    add_coordinates(group, plan, constants)
     add(group, "particle", np.arange(scenario.n_particles), ("particle",), "", "index of the particle")
     group.require_group("engine")
     _add_records(group, plan, layout)
@@ -148,12 +215,11 @@ def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
         "fingerprint": plan.fingerprint,
         "layout": layout._asdict(),
         "versions": versions,
-        "digests": digests,
+        "digests": constants.digests,
     }
-    # A second copy, from which a damaged root can be made again.
-    group["engine"].attrs.update({"stochbind": {**attributes, "seal": seal(attributes)}})
-    attributes["metadata"] = metadata_digests(group)
-    group.attrs.update({"title": scenario.name, "stochbind": {**attributes, "seal": seal(attributes)}})
+    copy, whole = sealed_copies(attributes, metadata_digests(_member_documents(group)))
+    group["engine"].attrs.update({"stochbind": copy})
+    group.attrs.update({"title": scenario.name, "stochbind": whole})
 
 
 def _add_records(group: zarr.Group, plan: Plan, layout: Layout) -> None:
