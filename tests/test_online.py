@@ -611,15 +611,20 @@ def test_fair_before_the_steady_state(initial):
         assert abs(temperature.exact - temperature.steady) > 5 * temperature.stderr  # the twin: not steady yet
 
 
-def test_what_begins_too_early_is_left_out(pair):
+@pytest.mark.parametrize(
+    ("attrs", "reason"),
+    [({"start": INTERVAL}, "they begin before the steady state"), ({}, "it is not told when they begin")],
+)
+def test_what_begins_too_early_is_left_out(pair, attrs, reason):
     array, notes = systems.pair_scenario(0.5, 0.2).oscillators(), []
     early = pair.copy()
-    early["correlation"] = early["correlation"].assign_attrs(start=INTERVAL)
+    early["correlation"] = early["correlation"].copy()
+    early["correlation"].attrs = attrs
     found = comparisons.steady_comparisons(
         early, array, array.langevin(), initial="thermal", interval=INTERVAL, notes=notes
     )
     assert not any(one.quantity.startswith("correlation") for one in found)
-    assert any("begins before the steady state: correlation." in note for note in notes)
+    assert f"Left out, as {reason}: correlation." in notes
     assert "correlation after 0.6" in steady_distances(pair)
 
 

@@ -98,16 +98,17 @@ def steady_comparisons(
         "histogram_velocity": partial(_shares, of="velocity"),
     }
     run = _Run(dataset, array, equations, interval, notes)
-    early = []
+    left: dict[str, list[str]] = {}
     for name, maker in makers.items():
         if name not in dataset:
             continue
-        if windows.is_settled(equations, initial, float(dataset[name].attrs.get("start", 0.0))):
+        start = dataset[name].attrs.get("start")
+        if windows.is_settled(equations, initial, 0.0 if start is None else float(start)):
             yield from maker(run)
         else:
-            early.append(name.replace("_", " "))
-    if early:
-        notes.append(f"Left out, as it begins before the steady state: {', '.join(early)}.")
+            reason = "it is not told when they begin" if start is None else "they begin before the steady state"
+            left.setdefault(reason, []).append(name.replace("_", " "))
+    notes += [f"Left out, as {reason}: {', '.join(names)}." for reason, names in left.items()]
 
 
 def strongest_pairs(array: Oscillators) -> list[tuple[int, int]]:
