@@ -65,7 +65,7 @@ def test_a_flipped_bit_is_noticed(tmp_path, codec):
     array = zarr.create_array(
         tmp_path / "a", shape=(32, 32), chunks=(32, 32), dtype="f8", compressors=(*CODECS[codec], Crc32cCodec())
     )
-    good = bytearray(encode_chunk(array, data))
+    good = bytearray(b"".join(encode_chunk(array, data)))
     home = place(tmp_path / "a")
     for bit in rng.choice(8 * len(good), 20, replace=False):
         bad = bytearray(good)

@@ -23,6 +23,8 @@ from stochbind.errors import StoreDamagedError, StoreError
 
 #: What a file can be made of: anything that shows its bytes in one piece.
 Bytes = bytes | bytearray | memoryview
+#: Content of a file: in one piece, or in several that follow each other.
+Content = Bytes | tuple[Bytes, ...]
 #: An array that is never written; in its folder Zarr looks for nothing, so that is where the locks are.
 LOCKS = "engine/lock"
 #: Filters of warnings belong to the process, not to a thread.
@@ -67,10 +69,11 @@ class Place(ABC):
         """Content of a file; None if there is none."""
 
     @abstractmethod
-    def write_all(self, files: Mapping[str, Bytes]) -> None:
+    def write_all(self, files: Mapping[str, Content] | Iterable[tuple[str, Content]]) -> None:
         """Put files in place, each of them whole, and flush them all.
 
-        They come in no order; what must come after others is written by a later call.
+        They come in no order; what must come after others is written by a later call. While one of them is flushed, an
+        iterator may make the next one.
 
         Raises
         ------
@@ -78,7 +81,7 @@ class Place(ABC):
             If the disk is full, or anything else refuses; the reason is named, and no file is half written.
         """
 
-    def write(self, key: str, data: Bytes) -> None:
+    def write(self, key: str, data: Content) -> None:
         """Put one file in place, as `write_all` does."""
         self.write_all({key: data})
 

@@ -1,4 +1,4 @@
-"""Chunks of arrays as bytes: the very files that Zarr would write, made with one copy and without its event loop.
+"""Chunks of arrays as bytes: the very files that Zarr would write, made without its copies and its event loop.
 
 Written by Zarr, a chunk is copied three times and costs about a millisecond; so is each of its small neighbours, the
 checkpoint and the entry of the ledger. Here a chunk becomes bytes, and `Place.write_all` puts those of a unit in place
@@ -10,7 +10,6 @@ smaller. With zeros in their place chunks shrink.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import google_crc32c
@@ -59,8 +58,8 @@ def chunk_key(array: zarr.Array[Any], index: tuple[int, ...]) -> str:
     return f"{array.path}/{array.metadata.encode_chunk_key(index)}"
 
 
-def encode_chunk(array: zarr.Array[Any], data: npt.NDArray[Any]) -> Bytes:
-    """The content of the file of a chunk, byte for byte what Zarr writes.
+def encode_chunk(array: zarr.Array[Any], data: npt.NDArray[Any]) -> tuple[Bytes, Bytes]:
+    """The content of the file of a chunk, byte for byte what Zarr writes: the numbers, and their checksum.
 
     Parameters
     ----------
@@ -74,23 +73,15 @@ def encode_chunk(array: zarr.Array[Any], data: npt.NDArray[Any]) -> Bytes:
     StoreError
         If the array has a codec that stochbind does not write.
     """
-    codecs = [codec.to_dict() for codec in array.metadata.codecs]  # type: ignore[union-attr]
-    compressor = _compressor(array, codecs)
-    n = math.prod(array.chunks) * array.dtype.itemsize
-    plain = np.empty(n + _CRC_BYTES, np.uint8)  # with room for the checksum, so that it is copied once
-    chunk = plain[:n].view(array.dtype.newbyteorder("<")).reshape(array.chunks)
-    if data.shape != chunk.shape:
-        chunk[...] = array.fill_value
-    chunk[tuple(slice(length) for length in data.shape)] = data
-    if compressor is None:
-        plain[n:] = _checksum(plain[:n])
-        return plain.data
-    packed = np.frombuffer(compressor.encode(plain[:n]), np.uint8)
-    return np.concatenate([packed, _checksum(packed)]).data
-
-
-def _checksum(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(google_crc32c.value(data).to_bytes(_CRC_BYTES, "little"), np.uint8)
+    compressor = _compressor(array, [codec.to_dict() for codec in array.metadata.codecs])  # type: ignore[union-attr]
+    chunk = np.ascontiguousarray(data, array.dtype.newbyteorder("<"))
+    if data.shape != array.chunks:
+        chunk = np.full(array.chunks, array.fill_value, chunk.dtype)
+        chunk[tuple(slice(length) for length in data.shape)] = data
+    numbers = chunk.reshape(-1).view(np.uint8)
+    content = numbers.data if compressor is None else compressor.encode(numbers)
+    checksum = google_crc32c.value(numbers if compressor is None else content)
+    return content, checksum.to_bytes(_CRC_BYTES, "little")
 
 
 def _compressor(array: zarr.Array[Any], codecs: list[dict[str, Any]]) -> Any:

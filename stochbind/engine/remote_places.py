@@ -26,7 +26,7 @@ import zarr.storage
 from zarr.core.buffer import Buffer
 
 from stochbind.engine import locks
-from stochbind.engine.abstract_place import LOCKS, Bytes, Place, cause, fill
+from stochbind.engine.abstract_place import LOCKS, Content, Place, cause, fill
 from stochbind.errors import StochbindError, StoreError, StoreLockedError
 
 #: Seconds between two renewals of a lease, and after which one that is not renewed counts as left behind.
@@ -119,11 +119,12 @@ class RemotePlace(Place):
             except (FileNotFoundError, IsADirectoryError):
                 return None
 
-    def write_all(self, files: Mapping[str, Bytes]) -> None:
+    def write_all(self, files: Mapping[str, Content] | Iterable[tuple[str, Content]]) -> None:
         """Put objects in place, each of them whole."""
         with self.writing():
-            for key, data in files.items():
-                self._files.pipe_file(self._path(key), bytes(data))
+            for key, data in files.items() if isinstance(files, Mapping) else files:
+                whole = b"".join(data) if isinstance(data, tuple) else bytes(data)
+                self._files.pipe_file(self._path(key), whole)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; those that are not there are fine."""
