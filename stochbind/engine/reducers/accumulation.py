@@ -61,31 +61,51 @@ class Accumulator:
         ValueError
             If a piece follows one that ended within a window, or a ledger is missing.
         """
+        longest = max((reducer.window for reducer in self._reducers), default=len(states))
+        for begin in range(0, len(states), longest):  # while the states are in the cache
+            part = slice(begin, begin + longest)
+            if begin and ledger is not None:
+                before = Ledger(*(value[begin - 1 : begin] for value in ledger))
+            gained = None if ledger is None else Ledger(*(value[part] for value in ledger))
+            self._add(np.ascontiguousarray(states[part]), gained, before)
+
+    def _add(self, states: FloatArray, ledger: Ledger | None, before: Ledger | None) -> None:
+        """Take the next states, at most the longest window of them."""
         if self._ended:
             raise ValueError("A piece of time follows one that ended within a window.")
-        states = np.ascontiguousarray(states)
         length = len(states)
         fine = np.empty(states.shape[-1], dtype=np.int64)
         first_lost(states, self._lost, fine)
         for reducer in self._reducers:
             for begin in range(0, length, reducer.window):
                 end = min(begin + reducer.window, length)
-                whole = end - begin == reducer.window
-                self._ended |= not whole
-                sums: FloatArray | None = None
-                if self._next + begin >= reducer.start and (whole or not reducer.whole):
-                    taking, gain = fine >= end, None
-                    if reducer.needs_ledger:
-                        if ledger is None or before is None:
-                            raise ValueError(f"The statistic {reducer.name!r} needs the ledger.")
-                        gain = _gain(ledger, before, begin, end)
-                        taking &= _finite(gain)
-                    sums = reducer.sums(states[begin:end], gain, taking, self._group)
+                sums = self._sums(reducer, states, ledger, before, fine, range(begin, end))
+                self._ended |= end - begin < reducer.window
                 if reducer.per_window:
                     self._rows[reducer.name].append(sums)
                 elif sums is not None:
                     self._totals[reducer.name] += sums
         self._next += length
+
+    def _sums(
+        self,
+        reducer: Reducer,
+        states: FloatArray,
+        ledger: Ledger | None,
+        before: Ledger | None,
+        fine: npt.NDArray[np.int64],
+        window: range,
+    ) -> FloatArray | None:
+        """Sums over one window; None if it is left out."""
+        if self._next + window.start < reducer.start or (reducer.whole and len(window) < reducer.window):
+            return None
+        taking, gain = fine >= window.stop, None
+        if reducer.needs_ledger:
+            if ledger is None or before is None:
+                raise ValueError(f"The statistic {reducer.name!r} needs the ledger.")
+            gain = _gain(ledger, before, window.start, window.stop)
+            taking &= _finite(gain)
+        return reducer.sums(states[window.start : window.stop], gain, taking, self._group)
 
     def result(self) -> dict[str, FloatArray]:
         """The sums, (n_rows, n_groups, n_entries) by name: a row for each window, or one for all."""

@@ -67,11 +67,8 @@ def _add_up(states: Any, lags: Any, taking: Any, width: Any, out: Any) -> None:
     n, d, size = states.shape
     leaf = aligned(out.shape[1], _STRIP)
     x = aligned(n * d, _STRIP)
-    w = leaf.shape[1]
     for strip in range(0, size, _STRIP):
         m = min(_STRIP, size - strip)
-        if m < _STRIP:
-            x[:] = 0.0
         for t in range(n):
             for i in range(d):
                 source, target = states[t, i, strip:], x[t * d + i]
@@ -90,15 +87,15 @@ def _add_up(states: Any, lags: Any, taking: Any, width: Any, out: Any) -> None:
                     for j in range(d):
                         add_four(
                             leaf[first + i * d + j], x[z + i], x[y + j], x[z + d + i], x[y + d + j],
-                            x[z + 2 * d + i], x[y + 2 * d + j], x[z + 3 * d + i], x[y + 3 * d + j], w,
+                            x[z + 2 * d + i], x[y + 2 * d + j], x[z + 3 * d + i], x[y + 3 * d + j], m,
                         )  # fmt: skip
                 t += 4
             while t < n_pairs:
                 for i in range(d):
                     for j in range(d):
-                        add_product(leaf[first + i * d + j], x[t * d + late + i], x[t * d + j], w)
+                        add_product(leaf[first + i * d + j], x[t * d + late + i], x[t * d + j], m)
                 t += 1
         half = (leaf.shape[0] - 1) // 2
         for e in range(1, 1 + half):
-            split(leaf[e], leaf[half + e], 1.0 / n, w)
+            split(leaf[e], leaf[half + e], 1.0 / n, m)
         fold(leaf, taking[strip : strip + m], width, out, strip // width, 0)

@@ -96,36 +96,34 @@ def _add_up(states: Any, taking: Any, width: Any, out: Any) -> None:
     n, d, size = states.shape
     triangle = d * (d + 1) // 2
     leaf, x = aligned(out.shape[1], STRIP), aligned(5 * d, STRIP)
-    w = leaf.shape[1]
     before, lagged, first, last = 1 + d, 1 + d + triangle, 1 + d + triangle + d * d, 1 + d + 2 * triangle + d * d
     for strip in range(0, size, STRIP):
         m = min(STRIP, size - strip)
         leaf[:] = 0.0
-        x[:] = 0.0
         leaf[0] = 1.0
         _copy(states, 0, strip, x, 0, m)
-        _add_square(x, leaf, first, d, w)
+        _add_square(x, leaf, first, d, m)
         t = 0
         while t + 4 < n:
             for k in range(1, 5):
                 _copy(states, t + k, strip, x, k * d, m)
-            _add_four_states(x, leaf, before, lagged, d, w)
+            _add_four_states(x, leaf, before, lagged, d, m)
             for i in range(d):
                 x[i] = x[4 * d + i]
             t += 4
         while t + 1 < n:
             _copy(states, t + 1, strip, x, d, m)
-            _add_square(x, leaf, before, d, w)
+            _add_square(x, leaf, before, d, m)
             for i in range(d):
-                add_one(leaf[1 + i], x[i], 1.0, w)
+                add_one(leaf[1 + i], x[i], 1.0, m)
                 for j in range(d):
-                    add_product(leaf[lagged + i * d + j], x[d + i], x[j], w)
+                    add_product(leaf[lagged + i * d + j], x[d + i], x[j], m)
             for i in range(d):
                 x[i] = x[d + i]
             t += 1
-        _add_square(x, leaf, last, d, w)
+        _add_square(x, leaf, last, d, m)
         for i in range(d):
-            add_one(leaf[1 + i], x[i], 1.0, w)
+            add_one(leaf[1 + i], x[i], 1.0, m)
         fold(leaf, taking[strip : strip + m], width, out, strip // width, 0)
 
 

@@ -103,9 +103,9 @@ def _butterfly(re_a: Any, im_a: Any, re_b: Any, im_b: Any, c: Any, s: Any, n: An
 
 
 @compiled
-def _transform(re: Any, im: Any, cos: Any, sin: Any) -> None:
+def _transform(re: Any, im: Any, cos: Any, sin: Any, w: Any) -> None:
     """Fourier transform of rows, in place, from bit-reversed order; with the sign ``exp(-2 pi i f t)``."""
-    n, w = re.shape
+    n = re.shape[0]
     half = 1
     while half < n:
         stride = n // (2 * half)
@@ -153,11 +153,9 @@ def _add_up(states: Any, taper: Any, cos: Any, sin: Any, place: Any, taking: Any
     re, im = aligned(n_pairs * n, _STRIP), aligned(n_pairs * n, _STRIP)
     real, imaginary, leaf = aligned(2 * n_pairs, _STRIP), aligned(2 * n_pairs, _STRIP), aligned(2 * d * d, _STRIP)
     one = aligned(1, _STRIP)
-    w = one.shape[1]
     for strip in range(0, size, _STRIP):
         m = min(_STRIP, size - strip)
-        if m < _STRIP or d % 2 == 1:
-            re[:] = 0.0
+        if d % 2 == 1:
             im[:] = 0.0
         here = taking[strip : strip + m]
         for t in range(n):
@@ -168,13 +166,13 @@ def _add_up(states: Any, taper: Any, cos: Any, sin: Any, place: Any, taking: Any
                 for b in range(m):
                     target[b] = weight * source[b]
         for p in range(n_pairs):
-            _transform(re[p * n : (p + 1) * n], im[p * n : (p + 1) * n], cos, sin)
+            _transform(re[p * n : (p + 1) * n], im[p * n : (p + 1) * n], cos, sin, m)
         one[:] = 1.0
         fold(one, here, width, out, strip // width, 0)
         for k in range(n // 2 + 1):
             for p in range(n_pairs):
-                _separate(re, im, p, k, n, real, imaginary, 2 * p, w)
-            _products(real, imaginary, d, leaf, w)
+                _separate(re, im, p, k, n, real, imaginary, 2 * p, m)
+            _products(real, imaginary, d, leaf, m)
             for e in range(d * d):
-                split(leaf[e], leaf[d * d + e], 1.0 / n, w)
+                split(leaf[e], leaf[d * d + e], 1.0 / n, m)
             fold(leaf, here, width, out, strip // width, 1 + 2 * k * d * d)

@@ -19,7 +19,7 @@ from stochbind.checks import FloatArray
 from stochbind.engine.compiling import compiled, forced_inline
 
 #: Trajectories that the compiled loops take at a time; a power of two.
-STRIP = 64
+STRIP = 128
 #: Groups that are told apart when read, at most; see `stochbind.analysis.statistics.N_GROUPS`.
 N_GROUPS = 256
 #: Beyond this, in scaled units or joules, a trajectory counts as diverged: its squares leave the range of numbers.
@@ -115,15 +115,18 @@ def fold(leaf: Any, taking: Any, width: Any, out: Any, column: Any, entry: Any) 
 
     The sum of row e goes to ``out[column:, entry + e]``. What is in `leaf` is lost.
     """
-    m, strip = taking.shape[0], leaf.shape[1]
-    n_columns = strip // width
+    m = taking.shape[0]
+    whole = 1
+    while whole < m:
+        whole *= 2
+    n_columns = max(1, whole // width)
     for e in range(leaf.shape[0]):
         row = leaf[e]
         for b in range(m):
             row[b] = row[b] if taking[b] else 0.0
-        for b in range(m, strip):
+        for b in range(m, whole):
             row[b] = 0.0
-        size = strip
+        size = whole
         while size > n_columns:
             size //= 2
             for b in range(size):
