@@ -1,9 +1,21 @@
-"""What is on disk beside what the plan and the ledger promise: finding damage, and saying what to do about it."""
+"""What is on disk beside what the plan and the ledger promise: finding damage, and saying what to do about it.
+
+Every file is accounted for. The zarr.json of the root is sealed; it holds digests of those of all members, which are
+its own second copy, and of the numbers of all constants. The ledger holds digests of what each unit has written, and
+every chunk, those of the ledger, too, ends with a checksum. What is harmless: a number of the root's zarr.json that is
+written in other characters, and files that nobody asked for. An entry of the ledger that was removed, with none after
+it, makes a run that is not finished; it is continued like any other.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from stochbind.engine.abstract_place import cause as cause
 from stochbind.engine.places import Place
@@ -13,7 +25,53 @@ from stochbind.errors import StoreDamagedError
 if TYPE_CHECKING:
     from stochbind.engine.store import Store
 
-REMEDY = "`stochbind repair` makes it anew"
+_LOST = "is missing or empty"
+_ALTERED = "was altered"
+#: Numbers of a long constant that are read at once.
+_PIECE = 2**20
+
+
+class Damage(NamedTuple):
+    """Something that is not what was written.
+
+    Attributes
+    ----------
+    file : str
+        Key of the file, or of an array if it is not known which of its files.
+    fault : str
+        What is wrong with it.
+    block, segment : int or None
+        The unit that it belongs to, if it does.
+    trajectories : range or None
+        Those of the unit.
+    """
+
+    file: str
+    fault: str
+    block: int | None = None
+    segment: int | None = None
+    trajectories: range | None = None
+
+    def __str__(self) -> str:
+        if self.trajectories is None:
+            return f"{self.file} {self.fault}"
+        rows = self.trajectories
+        return f"{self.file} {self.fault} (trajectories {rows.start} to {rows.stop - 1} in segment {self.segment})"
+
+
+def told(name: str, damages: Sequence[Damage]) -> str:
+    """The sentence for damages: the first, their number, and the remedy."""
+    others = f", and {len(damages) - 1} more like it" if len(damages) > 1 else ""
+    it = "them" if others else "it"
+    return f"{name}: {damages[0]}{others}: the store is damaged; {remedy(name)} {it} anew."
+
+
+def remedy(name: str) -> str:
+    """What to do, but for the last words: "it anew."."""
+    return f"`stochbind repair {name}` makes"
+
+
+# ---------------------------------------------------------------------- metadata and constants
 
 
 def check_seal(place: Place, attributes: dict[str, Any]) -> None:
@@ -26,82 +84,224 @@ def check_seal(place: Place, attributes: dict[str, Any]) -> None:
     attributes : dict
         Those of stochbind in its root.
     """
-    if seal(attributes) != attributes.get("seal"):
-        raise StoreDamagedError(f"{place}: its zarr.json was altered; {REMEDY}.")
-    metadata = attributes["metadata"]
-    _require(place, list(metadata))
-    for key, digest in metadata.items():
-        if bytes_digest(place.read(key) or b"") != digest:
-            raise StoreDamagedError(f"{place}: {key} was altered; {REMEDY}.")
-    root = json.loads(place.read("zarr.json") or b"{}")
+    damages = metadata_damages(place, attributes)
+    if damages:
+        raise StoreDamagedError(told(str(place), damages))
+
+
+def is_sealed(attributes: Any) -> bool:
+    """Whether attributes of stochbind are what was written."""
+    return (
+        isinstance(attributes, dict)
+        and {"plan", "layout", "digests", "metadata"} <= set(attributes)
+        and seal(attributes) == attributes.get("seal")
+    )
+
+
+def metadata_damages(place: Place, attributes: dict[str, Any]) -> list[Damage]:
+    """All zarr.json that are not what was written."""
+    if not is_sealed(attributes):
+        return [Damage("zarr.json", _ALTERED)]
+    found, copies = [], {}
+    for key, digest in attributes["metadata"].items():
+        data = place.read(key)
+        if not data or bytes_digest(data) != digest:
+            found.append(Damage(key, _ALTERED if data else _LOST))
+        else:
+            copies[key.removesuffix("/zarr.json")] = json.loads(data)
+    if not found and not _is_root(json.loads(place.read("zarr.json") or b"{}"), attributes, copies):
+        found.append(Damage("zarr.json", _ALTERED))
+    return found
+
+
+def _is_root(root: dict[str, Any], attributes: dict[str, Any], members: dict[str, Any]) -> bool:
+    """Whether the root says what it should: a title, what is sealed, and copies of the metadata of all members."""
     copies = root.get("consolidated_metadata", {}).get("metadata", {})
-    for name, copy in copies.items():
-        if f"{name}/zarr.json" not in metadata or not _same(copy, json.loads(place.read(f"{name}/zarr.json") or b"{}")):
-            raise StoreDamagedError(f"{place}: its zarr.json was altered (its copy of {name}/zarr.json); {REMEDY}.")
-    if (root.get("zarr_format"), root.get("node_type"), len(copies)) != (3, "group", len(metadata)):
-        raise StoreDamagedError(f"{place}: its zarr.json was altered; {REMEDY}.")
-
-
-def _same(copy: Any, original: Any) -> bool:
-    """Whether a copy of metadata says the same: groups hold metadata of their own members too."""
-    if isinstance(copy, dict):
-        copy = {key: value for key, value in copy.items() if key != "consolidated_metadata"}
-        original = {key: value for key, value in original.items() if key != "consolidated_metadata"}
-    return bool(copy == original)
+    empty = {"kind": "inline", "must_understand": False, "metadata": {}}
+    for name, member in members.items():
+        if member.get("node_type") == "group":
+            members[name] = {**member, "consolidated_metadata": empty}
+    return bool(
+        copies == members
+        and root
+        == {
+            "attributes": {"title": attributes["plan"]["scenario"]["name"], "stochbind": attributes},
+            "zarr_format": 3,
+            "consolidated_metadata": {**empty, "metadata": copies},
+            "node_type": "group",
+        }
+    )
 
 
 def check_files(store: Store) -> None:
-    """Raise `StoreDamagedError` if a file is missing or empty that the structure or the ledger promises."""
-    structure = arrays(store.plan, store.layout)
-    for name, wanted in structure.items():
+    """Raise `StoreDamagedError` if constants are not what was written, or files are missing that units have written."""
+    damages = constant_damages(store)
+    if not damages:
+        keys = promised_keys(store)
+        damages = [Damage(key, _LOST) for key in store.place.missing(keys)]
+    if damages:
+        raise StoreDamagedError(told(str(store.path), damages))
+
+
+def constant_damages(store: Store) -> list[Damage]:
+    """Arrays that are not what the plan wants, and constants that are not what was written."""
+    found = []
+    for name, wanted in arrays(store.plan, store.layout).items():
         array = store.array(name)
-        found = ArrayPlan(array.shape, array.chunks, str(array.dtype), array.metadata.dimension_names)  # type: ignore[union-attr]
-        if found != wanted:
-            raise StoreDamagedError(
-                f"{store.path}: {name}/zarr.json was altered: it says {tuple(found)}, where the plan of the store "
-                f"wants {tuple(wanted)}; {REMEDY}."
-            )
+        is_so = ArrayPlan(array.shape, array.chunks, str(array.dtype), array.metadata.dimension_names)  # type: ignore[union-attr]
+        if is_so != wanted:
+            found.append(Damage(f"{name}/zarr.json", f"says {tuple(is_so)}, where the plan wants {tuple(wanted)},"))
     for name in sorted(store.digests):
-        if array_digest(store.read(name, ...)) != store.digests[name]:
-            raise StoreDamagedError(f"{store.path}: {name} is not what was written; {REMEDY}.")
-    _require(store.place, promised_keys(store))
+        try:
+            if _digest(store, name) != store.digests[name]:
+                found.append(Damage(name, "is not what was written"))
+        except StoreDamagedError as error:
+            found.append(Damage(name, _short(store, error)))
+    return found
+
+
+def _digest(store: Store, name: str) -> str:
+    """Digest of a constant; of long ones piece by piece."""
+    array = store.array(name)
+    if array.ndim != 1 or array.shape[0] <= _PIECE:
+        return array_digest(store.read(name, ...))
+    result = hashlib.blake2b(digest_size=16)
+    for start in range(0, array.shape[0], _PIECE):
+        result.update(np.ascontiguousarray(store.read(name, slice(start, start + _PIECE))).data)
+    return result.hexdigest()
+
+
+def _short(store: Store, error: StoreDamagedError) -> str:
+    """The fault, without the store and the remedy."""
+    text = str(error).removeprefix(f"{store.path}: ").split(";")[0]
+    return text[text.find("cannot be read") :] if "cannot be read" in text else text
+
+
+# ---------------------------------------------------------------------- units
+
+
+def kept_checkpoints(store: Store, done: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Which checkpoints of a block are kept, (n_segments,), if `done` tells which units are done."""
+    if store.plan.record:
+        return done
+    after = np.append(done[1:], False)
+    kept: npt.NDArray[np.bool_] = done & ~after
+    kept[-2:] |= done[-2:] & done[-1]
+    return kept
 
 
 def promised_keys(store: Store) -> list[str]:
     """All files that finished units have written."""
     keys: list[str] = []
     for block, row in enumerate(store.done):
-        segments = [segment for segment, done in enumerate(row) if done]
-        for segment in segments:
-            found = store.keys(block, segment)
-            keys += found if store.has_checkpoint(segment, segments[-1]) else [*found[:-2], found[-1]]
+        kept = kept_checkpoints(store, row)
+        for segment in np.flatnonzero(row):
+            found = store.keys(block, int(segment))
+            keys += found if kept[segment] else [*found[:-2], found[-1]]
     return keys
 
 
-def _require(place: Place, keys: list[str]) -> None:
-    missing = place.missing(keys)
-    if missing:
-        others = f", and so are {len(missing) - 1} other files" if len(missing) > 1 else ""
+def check_checkpoint(store: Store, block: int, segment: int) -> None:
+    """Raise `StoreDamagedError` if a checkpoint is not what was written."""
+    key = store.keys(block, segment)[-2]
+    entry = store.read("engine/ledger", (block, segment)).tobytes()
+    state = np.ascontiguousarray(store.read_checkpoint(block, segment).T)
+    if store.checkpoint_digest(state) != entry[len(entry) // 2 :]:
         raise StoreDamagedError(
-            f"{place}: {missing[0]} is missing or empty{others}: the store is damaged or only half copied; copy it "
-            f"again, or {REMEDY}."
+            told(str(store.path), [unit_damage(store, key, "is not what was written", block, segment)])
         )
 
 
-def check_unit(store: Store, block: int, segment: int) -> None:
-    """Raise `StoreDamagedError` if a unit is not what was written."""
-    last = int(store.done[block].nonzero()[0][-1])
-    kept = store.has_checkpoint(segment, last)
-    try:
-        unit = store.read_unit(block, segment, checkpoint=kept)
-        written = store.read("engine/ledger", (block, segment)).tobytes()
-        found = store.digest(block, segment, unit)
-        agree = found == written if kept else found[:16] == written[:16]
-        reason = "are not those that were written"
-    except StoreDamagedError as error:
-        agree, reason = False, f"cannot be read ({str(error).removeprefix(f'{store.path}: ').split(';')[0]})"
-    if not agree:
-        rows = store.trajectories(block)
-        raise StoreDamagedError(
-            f"{store.path}: the states of trajectories {rows.start} to {rows.stop - 1} {reason}; {REMEDY}."
-        )
+def unit_damage(store: Store, key: str, fault: str, block: int, segment: int) -> Damage:
+    """A damage of a unit."""
+    return Damage(key, fault, block, segment, store.trajectories(block))
+
+
+class Ledger:
+    """The ledger, read even if entries of it are damaged.
+
+    Attributes
+    ----------
+    entry : (n_blocks, n_segments, n_bytes) uint8
+        Digests; zero if a unit is not done, or its entry cannot be read.
+    damages : list of Damage
+        Entries that cannot be read.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.damages: list[Damage] = []
+        self._store = store
+        try:
+            self.entry = store.read("engine/ledger", ...)
+        except StoreDamagedError:
+            self.entry = np.zeros(store.array("engine/ledger").shape, np.uint8)
+            for block in range(store.n_blocks):
+                self.entry[block] = self.block(block)
+
+    def block(self, block: int) -> npt.NDArray[np.uint8]:
+        """The entries of a block as they are now, (n_segments, n_bytes)."""
+        store = self._store
+        try:
+            return store.read("engine/ledger", block)
+        except StoreDamagedError:
+            entries = np.zeros(self.entry.shape[1:], np.uint8)
+        for segment in range(store.n_segments):
+            try:
+                entries[segment] = store.read("engine/ledger", (block, segment))
+            except StoreDamagedError as error:
+                self.damages.append(
+                    unit_damage(store, store.keys(block, segment)[-1], _short(store, error), block, segment)
+                )
+        return entries
+
+
+def block_damages(store: Store, block: int, entries: npt.NDArray[np.uint8]) -> Iterator[Damage]:
+    """All damages of the units of a block.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    block : int
+        Which block of trajectories.
+    entries : (n_segments, n_bytes) uint8
+        Its entries in the ledger.
+    """
+    done = entries.any(axis=1)
+    kept = kept_checkpoints(store, done)
+    last = int(np.flatnonzero(done)[-1]) if done.any() else -1
+    for segment in range(last + 1):
+        keys = store.keys(block, segment)
+        if not done[segment]:
+            yield unit_damage(store, keys[-1], "is missing, though what follows is done", block, segment)
+            continue
+        yield from _unit_damages(store, block, segment, entries[segment].tobytes(), bool(kept[segment]))
+
+
+def _unit_damages(store: Store, block: int, segment: int, entry: bytes, kept: bool) -> Iterator[Damage]:
+    regions: dict[str, Any] = dict(store.regions(block, segment))
+    rows = store.trajectories(block)
+    keys = store.keys(block, segment)[:-1]
+    if kept:
+        regions["engine/checkpoint"] = (segment, slice(rows.start, rows.stop))
+    else:
+        keys = keys[:-1]
+    lost = set(store.place.missing(keys))
+    whole, data = True, {}
+    for key, (name, where) in zip(keys, regions.items(), strict=True):
+        fault = _LOST if key in lost else None
+        if fault is None:
+            try:
+                data[name] = store.read(name, where)
+            except StoreDamagedError as error:
+                fault = _short(store, error)
+        if fault is not None:
+            whole = False
+            yield unit_damage(store, key, fault, block, segment)
+    if whole:
+        half = len(entry) // 2
+        end = data.pop("engine/checkpoint", None)
+        if store.data_digest(block, segment, data) != entry[:half]:
+            yield unit_damage(store, keys[0], "is not what was written", block, segment)
+        if end is not None and store.checkpoint_digest(end) != entry[half:]:
+            yield unit_damage(store, keys[-1], "is not what was written", block, segment)

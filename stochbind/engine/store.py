@@ -33,7 +33,7 @@ import zarr
 
 from stochbind import checks
 from stochbind.checks import FloatArray
-from stochbind.engine import checking
+from stochbind.engine import checking, extension, verification
 from stochbind.engine.layout import Layout, quantities
 from stochbind.engine.places import LocalPlace, Place, place
 from stochbind.engine.plan import Plan
@@ -82,9 +82,12 @@ class Store:
         Sizes of the units of work.
     """
 
-    def __init__(self, place: Place, group: zarr.Group, plan: Plan, layout: Layout, digests: dict[str, str]) -> None:
+    def __init__(
+        self, place: Place, group: zarr.Group, plan: Plan, layout: Layout, digests: dict[str, str], version: object
+    ) -> None:
         self.place, self._group, self.plan, self.layout, self.digests = place, group, plan, layout, digests
         self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._version = version
 
     @property
     def path(self) -> Path | str:
@@ -134,7 +137,8 @@ class Store:
             If files are missing.
         """
         where = place(path)
-        data = where.attributes()
+        extension.roll_forward(where)
+        version, data = cls.version(path), where.attributes()
         schema = data.get("schema")
         if schema != SCHEMA:
             raise StoreError(
@@ -164,7 +168,7 @@ class Store:
             ) from None
         if plan.fingerprint != fingerprint:
             raise StoreDamagedError(f"{where}: its plan and its fingerprint disagree; zarr.json was altered.")
-        found = cls(where, group, plan, layout, digests)
+        found = cls(where, group, plan, layout, digests, version)
         if check:
             checking.check_files(found)
         return found
@@ -187,6 +191,12 @@ class Store:
                 raise StoreMismatchError(
                     f"{path}: holds a run with forces of its own ({names}), which a store knows by name only; continue "
                     "it from Python, with the plan that it was started with, or choose another path."
+                )
+            if extension.is_longer(store.plan, plan):
+                raise StoreMismatchError(
+                    f"{path}: holds a shorter run of this plan, of {store.plan.n_trajectories} trajectories and "
+                    f"{store.plan.n_steps} steps; make it longer with `stochbind extend {path} "
+                    f"--trajectories {plan.n_trajectories} --steps {plan.n_steps}`."
                 )
             difference = "; ".join(store.plan.difference(plan)[:8])
             raise StoreMismatchError(
@@ -277,6 +287,8 @@ class Store:
     def lock(self, part: tuple[int, int] | None = None) -> Iterator[None]:
         """Hold the store for writing; a lock of a process that died holds nobody up."""
         with self.place.lock(part):
+            if self.version(self.place.address) != self._version or self.place.read(extension.JOURNAL) is not None:
+                raise StoreError(f"{self.path}: was changed since it was opened; start the same run again.")
             yield
 
     def sweep(self) -> None:
@@ -321,8 +333,11 @@ class Store:
         return result
 
     def has_checkpoint(self, segment: int, last: int) -> bool:
-        """Whether the checkpoint of a unit is kept, if those up to `last` are done; without a record, two are."""
-        return self.plan.record or segment >= last - 1
+        """Whether the checkpoint of a unit is kept, if `last` is the last of those that are done one after another.
+
+        Without a record, it is that of the last one only, and of the last but one of a whole run.
+        """
+        return self.plan.record or segment == last or (segment == last - 1 and last == self.n_segments - 1)
 
     def read_checkpoint(self, block: int, segment: int) -> FloatArray:
         """Scaled states, and what the ledger added up, at the end of a unit; shape (width, n_trajectories)."""
@@ -331,9 +346,8 @@ class Store:
         return np.ascontiguousarray(state.T)
 
     def verify(self) -> None:
-        """Read all trajectories, and raise `StoreDamagedError` if any is not what was written."""
-        for block, segment in zip(*np.nonzero(self.done), strict=True):
-            checking.check_unit(self, int(block), int(segment))
+        """Read everything, and raise `StoreDamagedError` if anything is not what was written."""
+        verification.verify(self).require_whole()
 
     def write(self, block: int, segment: int, unit: Unit) -> None:
         """Write a unit: data, checkpoint, flush, and last the ledger.
@@ -357,10 +371,10 @@ class Store:
                 self.array(name)[where] = unit.data[name] if name in unit.data else unit.statistics[name[11:]]
             self.array("engine/checkpoint")[segment, rows.start : rows.stop] = unit.checkpoint
             self.place.flush(keys[:-1])
+            if not self.plan.record and segment >= 2:  # first, so that a kill leaves nothing that is not needed
+                self.place.delete(self.keys(block, segment - 2)[-2:-1])
             self.array("engine/ledger")[block, segment] = np.frombuffer(self.digest(block, segment, unit), np.uint8)
             self.place.flush(keys[-1:])
-            if not self.plan.record and segment >= 2:
-                self.place.delete(self.keys(block, segment - 2)[-2:-1])
         except OSError as error:
             raise StoreError(
                 f"{self.path}: cannot be written: {error.strerror or error}; what is finished is kept, start the same "
@@ -379,12 +393,20 @@ class Store:
 
     def digest(self, block: int, segment: int, unit: Unit) -> bytes:
         """Digests of a unit, as they are in the ledger: of its data, and of its checkpoint."""
+        data = unit.data | {f"statistics/{name}": value for name, value in unit.statistics.items()}
+        return self.data_digest(block, segment, data) + self.checkpoint_digest(unit.checkpoint)
+
+    def data_digest(self, block: int, segment: int, data: dict[str, FloatArray]) -> bytes:
+        """Digest of what a unit wrote into the recorded arrays and the statistics."""
         parts = hashlib.blake2b(digest_size=DIGEST_BYTES // 2)
         for name in self.regions(block, segment):
-            value = unit.data[name] if name in unit.data else unit.statistics[name[11:]]
-            parts.update(np.ascontiguousarray(value).data)
-        end = hashlib.blake2b(np.ascontiguousarray(unit.checkpoint).data, digest_size=DIGEST_BYTES // 2)
-        return parts.digest() + end.digest()
+            parts.update(np.ascontiguousarray(data[name]).data)
+        return parts.digest()
+
+    @staticmethod
+    def checkpoint_digest(state: FloatArray) -> bytes:
+        """Digest of the checkpoint of a unit, (n_trajectories, width)."""
+        return hashlib.blake2b(np.ascontiguousarray(state).data, digest_size=DIGEST_BYTES // 2).digest()
 
     def array(self, name: str) -> zarr.Array[Any]:
         """One of the arrays."""

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stochbind.checks import FloatArray
-from stochbind.engine import accounts
+from stochbind.engine import accounts, checking
 from stochbind.engine.blocks import initial_state
 from stochbind.engine.layout import batch_of, piece_of
 from stochbind.engine.plan import Plan
 from stochbind.engine.programs import Program
 from stochbind.engine.store import Store, Unit
+from stochbind.errors import StoreError
 from stochbind.forces import Force
 
 
@@ -43,9 +44,13 @@ def run_unit(forces: tuple[Force, ...], task: Task) -> float:
     """
     began = time.perf_counter()
     path, block, segment = task
-    store = _opened(path, Store.version(path))
+    version = Store.version(path)
+    store = _opened(path, version)
     if not store.is_done(block, segment):
-        store.write(block, segment, make_unit(store, forces, block, segment))
+        unit = make_unit(store, forces, block, segment)
+        if Store.version(path) != version:  # by an extension, after which a unit at an end holds more
+            raise StoreError(f"{path}: was changed while a unit of it was made; start the same run again.")
+        store.write(block, segment, unit)
     return time.perf_counter() - began
 
 
@@ -56,7 +61,9 @@ def _opened(path: str, version: Any) -> Store:
     return Store.open(path, check=False)
 
 
-def make_unit(store: Store, forces: tuple[Force, ...], block: int, segment: int) -> Unit:
+def make_unit(
+    store: Store, forces: tuple[Force, ...], block: int, segment: int, checkpoint: FloatArray | None = None
+) -> Unit:
     """The numbers of a unit, from the checkpoint before it; batch by batch, in bounded memory.
 
     Parameters
@@ -67,16 +74,25 @@ def make_unit(store: Store, forces: tuple[Force, ...], block: int, segment: int)
         Forces of the user's own.
     block, segment : int
         Which unit.
+    checkpoint : (width, n_trajectories) float, optional
+        Where it starts; by default what the unit before it has written.
 
     Returns
     -------
     Unit
         What `Store.write` takes.
+
+    Raises
+    ------
+    StoreDamagedError
+        If the checkpoint before it is not what was written.
     """
     plan, coefficients = store.plan, store.coefficients
     program = plan.solver_instance().load(coefficients, (*plan.scenario.langevin().forces, *forces))
     rows, times = store.trajectories(block), store.saves(segment)
-    checkpoint = store.read_checkpoint(block, segment - 1) if segment else None
+    if checkpoint is None and segment:
+        checking.check_checkpoint(store, block, segment - 1)
+        checkpoint = store.read_checkpoint(block, segment - 1)
     size = batch_of(plan.equations.dimension)
     data: dict[str, FloatArray] = {}
     ends, parts = [], []

@@ -1,0 +1,261 @@
+"""Longer runs: more trajectories, or more steps, in a store that is there, as if it had been so long from the start.
+
+Noise is keyed by trajectory and step, and statistics are sums over binary trees, so what is done stays as it is. Units
+at an end of the old run that was no end of a block grow; they are made anew. The sizes of the units stay.
+
+A store is extended as a whole or not at all: a journal that holds all that will be written is put in place first. As
+long as it is there, whoever opens the store does what it says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+import zarr.storage
+
+from stochbind import checks
+from stochbind.engine.layout import Forecast
+from stochbind.engine.places import Place
+from stochbind.engine.plan import Plan
+from stochbind.engine.stored_forces import require_known
+from stochbind.engine.structure import (
+    ENGINE,
+    add_coordinates,
+    arrays,
+    bytes_digest,
+    group_document,
+    metadata_digests,
+    root_document,
+    seal,
+    sealed_copies,
+)
+from stochbind.errors import PlanError, StoreDamagedError, StoreError, StoreMismatchError
+
+if TYPE_CHECKING:
+    from stochbind.engine.store import Store
+
+#: What is to be done, as long as it is not done.
+JOURNAL = "engine/extension.json"
+
+
+def extend(
+    path: str | Path, *, n_trajectories: int | None = None, n_steps: int | None = None, plan: Plan | None = None
+) -> Store:
+    """Make the run in a store longer; `run` with the longer plan then does what is missing.
+
+    The numbers are those of one run that was so long from the start: trajectories bit for bit, and statistics, too.
+
+    Parameters
+    ----------
+    path : str or Path
+        Directory of the store, or its URL.
+    n_trajectories, n_steps : int, optional
+        The new numbers, not smaller than the old ones.
+    plan : Plan, optional
+        The longer plan instead; needed if there are forces of one's own.
+
+    Returns
+    -------
+    Store
+        The store, with the longer plan, in which units are missing. A store that is so long already stays as it is.
+
+    Raises
+    ------
+    PlanError
+        If the run would be shorter, or its steps depend on its length.
+    StoreMismatchError
+        If `plan` differs in more than its length.
+    StoreError
+        If the store is locked, or cannot be written, or its disk has no room.
+    """
+    from stochbind.engine.store import Store
+
+    store = Store.open(path)
+    longer = _longer(store, n_trajectories, n_steps, plan)
+    if longer.fingerprint == store.plan.fingerprint:
+        return store
+    _require_same_steps(store, longer, plan)
+    _require_room(store, longer)
+    with store.lock():
+        store.sweep()
+        journal = _journal(store, longer)
+        store.place.write(JOURNAL, json.dumps(journal).encode())
+        _apply(store.place, journal)
+    return Store.open(path)
+
+
+def is_longer(plan: Plan, other: Plan) -> bool:
+    """Whether another plan is the same but for more trajectories or steps."""
+    if other.n_trajectories < plan.n_trajectories or other.n_steps < plan.n_steps:
+        return False
+    sizes = {"n_trajectories": plan.n_trajectories, "n_steps": plan.n_steps}
+    try:
+        return dataclasses.replace(other, **sizes).fingerprint == plan.fingerprint
+    except PlanError:  # what the other adds up does not fit into the shorter run
+        return False
+
+
+def roll_forward(place: Place) -> None:
+    """Finish an extension that was interrupted, if there is one.
+
+    Parameters
+    ----------
+    place : Place
+        Where the store is.
+
+    Raises
+    ------
+    StoreDamagedError
+        If the journal is damaged.
+    StoreError
+        If one may not write here, or another process is about it.
+    """
+    if place.read(JOURNAL) is None:
+        return
+    if not place.writable():
+        raise StoreError(
+            f"{place}: its extension was interrupted, and here it cannot be written to; open it once where it can be."
+        )
+    with place.lock():
+        journal = read_journal(place)
+        if journal is not None:
+            _apply(place, journal)
+
+
+def read_journal(place: Place) -> dict[str, Any] | None:
+    """What is to be done, or None.
+
+    Raises
+    ------
+    StoreDamagedError
+        If the journal is damaged.
+    """
+    data = place.read(JOURNAL)
+    if data is None:
+        return None
+    try:
+        journal: dict[str, Any] = json.loads(data)
+        fine = journal["seal"] == seal(journal)
+    except (ValueError, TypeError, KeyError, RecursionError, AttributeError):
+        fine = False
+    if not fine:
+        raise StoreDamagedError(f"{place}: {JOURNAL} was altered; `stochbind repair {place}` makes it anew.")
+    return journal
+
+
+def _longer(store: Store, n_trajectories: int | None, n_steps: int | None, plan: Plan | None) -> Plan:
+    """The longer plan."""
+    old, path = store.plan, store.path
+    if plan is None:
+        sizes = {"n_trajectories": n_trajectories, "n_steps": n_steps}
+        given = {
+            name: checks.integer(name, value, minimum=1, error=PlanError)
+            for name, value in sizes.items()
+            if value is not None
+        }
+        for name, value in given.items():
+            if value < getattr(old, name):
+                raise PlanError(
+                    f"`{name}` is {getattr(old, name)} in {path} and can only become larger, but {value} are asked for."
+                )
+        plan = dataclasses.replace(old, **given)
+        if plan.fingerprint != old.fingerprint:
+            require_known(plan.forces)
+        return plan
+    if n_trajectories is not None or n_steps is not None:
+        raise PlanError("Give the longer `plan`, or the new `n_trajectories` and `n_steps`, but not both.")
+    if not is_longer(old, plan):
+        difference = "; ".join(old.difference(plan)[:8])
+        raise StoreMismatchError(
+            f"{path}: holds another run ({difference}); an extension only has more trajectories or more steps."
+        )
+    return plan
+
+
+def _require_same_steps(store: Store, longer: Plan, given: Plan | None) -> None:
+    """Raise `PlanError` if the tables of the steps depend on the length of the run."""
+    shorter = dataclasses.replace(
+        given or store.plan, n_trajectories=store.plan.n_trajectories, n_steps=store.plan.n_steps
+    )
+    old, new = shorter.coefficients(), longer.coefficients()
+    if set(old) != set(new) or any(not np.array_equal(old[name], new[name], equal_nan=True) for name in old):
+        raise PlanError(
+            f"{store.path}: its equations change with time after the end of the run, so that it cannot be made longer; "
+            "run the longer plan into another path."
+        )
+
+
+def _require_room(store: Store, longer: Plan) -> None:
+    """Raise `StoreError` if the disk has no room for what is new."""
+    free, layout = store.place.free_bytes(), store.layout
+    more = Forecast.of(longer, layout).n_bytes - Forecast.of(store.plan, layout).n_bytes
+    if free is not None and more > free:
+        raise StoreError(f"{store.path}: needs up to {more / 1e9:.3g} GB more, but {free / 1e9:.3g} GB are free there.")
+
+
+def _changed_units(store: Store, longer: Plan) -> list[tuple[int, int]]:
+    """Units at an end of the run, which will hold more."""
+    old, layout = store.plan, store.layout
+    changed = np.zeros((store.n_blocks, store.n_segments), dtype=bool)
+    if longer.n_trajectories > old.n_trajectories and old.n_trajectories % layout.trajectories_per_block:
+        changed[-1] = True
+    if longer.n_saves > old.n_saves and old.n_saves % layout.saves_per_block:
+        changed[:, -1] = True
+    return [(int(block), int(segment)) for block, segment in np.argwhere(changed)]
+
+
+def _journal(store: Store, longer: Plan) -> dict[str, Any]:
+    """All that will be written and removed; coordinates are made anew from the plan."""
+    place, old = store.place, store.place.attributes()
+    # Of units that grow: that they are done, and their sums; what is recorded of them stays right as far as it goes.
+    remove = []
+    for block, segment in _changed_units(store, longer):
+        keys = store.keys(block, segment)
+        remove += keys[-1:] + [key for key in keys if key.startswith("statistics/")]
+    coordinates, digests = _coordinates(longer)
+    members = {key: place.read(key) or b"" for key in old["metadata"]}
+    for name, array in arrays(longer, store.layout).items():
+        key = f"{name}/zarr.json"
+        document = json.loads(members[key])
+        members[key] = json.dumps({**document, "shape": list(array.shape)}, indent=2).encode()
+    members |= {key: data for key, data in coordinates.items() if key.endswith("zarr.json")}
+    common = {key: value for key, value in old.items() if key not in ("seal", "metadata")}
+    common |= {
+        "plan": longer.to_dict(),
+        "fingerprint": longer.fingerprint,
+        "digests": {**old["digests"], **digests},
+    }
+    copy, whole = sealed_copies(common, metadata_digests(members))
+    members[ENGINE] = group_document({"stochbind": copy})
+    changed = {key: data.decode() for key, data in members.items() if bytes_digest(data) != old["metadata"][key]}
+    journal = {
+        "plan": longer.to_dict(),
+        "remove": remove,
+        "members": changed,
+        "root": root_document(whole, members).decode(),
+    }
+    return {**journal, "seal": seal(journal)}
+
+
+def _coordinates(plan: Plan) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Files of the coordinates of a run, and the digests of their numbers."""
+    buffers: dict[str, Any] = {}
+    group = zarr.create_group(zarr.storage.MemoryStore(buffers), zarr_format=3)
+    digests = add_coordinates(group, plan)
+    del buffers["zarr.json"]
+    return {key: buffer.to_bytes() for key, buffer in buffers.items()}, digests
+
+
+def _apply(place: Place, journal: dict[str, Any]) -> None:
+    """Do what a journal says; what is done already is done again."""
+    place.delete(journal["remove"])
+    coordinates, _ = _coordinates(Plan.from_dict(journal["plan"], "its plan"))
+    chunks = {key: data for key, data in coordinates.items() if not key.endswith("zarr.json")}
+    place.write_all({**{key: text.encode() for key, text in journal["members"].items()}, **chunks})
+    place.write("zarr.json", journal["root"].encode())
+    place.delete([JOURNAL])
