@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import stochbind as sb
+from stochbind.engine.layout import Forecast
 from stochbind.analysis import thermodynamics
 from stochbind.scenario import json_schema
 
@@ -24,7 +25,7 @@ def test_shipped_scenario(path, tmp_path):
     assert sb.Scenario.from_toml(tmp_path / "again.toml") == scenario
     plan = sb.Plan.from_scenario(scenario)
     assert plan.relaxation_note() is None
-    assert plan.n_bytes < 2e8
+    assert Forecast.of(plan).n_bytes < 2e8
     equations = scenario.langevin()
     assert equations.stability.stable
     assert np.linalg.eigvalsh(equations.stationary_covariance())[0] > 0

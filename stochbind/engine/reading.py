@@ -84,7 +84,12 @@ def _statistics(store: Store) -> dict[str, xr.Variable]:
 
         data = np.nan_to_num(store.read(f"statistics/{item.name}", ...), nan=0.0)
         data, _ = canonical(data, plan.n_trajectories, store.layout.trajectories_per_group)
-        found |= item.describe(data if item.per_window else merge_rows(data))
+        described = item.describe(data if item.per_window else merge_rows(data))
+        if not item.per_window:  # the first state that is in it
+            start = (-(-item.start // item.window) * item.window + 1) * plan.save_interval
+            for variable in described.values():
+                variable.attrs["start"] = start
+        found |= described
         labels = np.array(item.context.labels)
         found |= {name: xr.Variable(name, labels) for name in ("coordinate", "coordinate_from")}
     return found
