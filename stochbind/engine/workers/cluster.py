@@ -42,10 +42,36 @@ SETTINGS = {
 
 
 class Handle:
-    """A task at a scheduler."""
+    """A task at a scheduler, and what became of it."""
 
     def __init__(self, future: Any) -> None:
         self.future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    async def land(self, finished: queue.SimpleQueue[Handle]) -> None:
+        """Fetch the result as soon as it is there, in the thread of the client, and tell the driver."""
+        future = self.future
+        try:
+            self.result = await future
+        except BaseException as error:
+            self.error = _loss(error) or error if future.status == "error" else SchedulerLost(str(error))
+        finally:
+            self.future = None
+            future.release()  # not when its last reference goes: an error's traceback would keep one
+            finished.put(self)
+
+
+def _loss(error: BaseException) -> Exception | None:
+    """The loss that an error of the scheduler about a task means; None if it is an error of the task."""
+    from distributed import KilledWorker
+    from distributed.scheduler import NoWorkerError
+
+    if isinstance(error, KilledWorker):
+        return WorkerDied(f"its worker {error.last_worker.address} died")
+    if isinstance(error, NoWorkerError):
+        return SchedulerLost(str(error))
+    return None
 
 
 class DaskWorkers:
@@ -91,16 +117,16 @@ class DaskWorkers:
             require_portable(function, pickle.dumps)
             self._function = function
         self._count += 1
+        handle = Handle(None)
         try:
-            future = self._client.submit(function, *args, key=(self._name, self._count), pure=False)
+            handle.future = self._client.submit(function, *args, key=(self._name, self._count), pure=False)
+            loop: Any = self._client.loop
+            loop.add_callback(handle.land, self._finished)
         except Exception as error:
             if self._client.status == "running":
                 raise
-            handle = Handle(error)
+            handle.error = SchedulerLost(str(error))
             self._finished.put(handle)
-            return handle
-        handle, finished = Handle(future), self._finished
-        future.add_done_callback(lambda _: finished.put(handle))
         return handle
 
     def wait(self, handles: Collection[Any], timeout: float) -> set[Any]:
@@ -109,29 +135,15 @@ class DaskWorkers:
 
     def result(self, handle: Handle) -> Any:
         """What the call returned or raised; `WorkerDied` or `SchedulerLost` if it was lost."""
-        from distributed import KilledWorker
-        from distributed.scheduler import NoWorkerError
-
-        future, handle.future = handle.future, None
-        if isinstance(future, Exception):
-            raise SchedulerLost(str(future)) from None
-        if future.status == "error":
-            error = future.exception(timeout=ANSWER_TIME)
-            if isinstance(error, KilledWorker):
-                raise WorkerDied(f"its worker {error.last_worker.address} died") from None
-            if isinstance(error, NoWorkerError):
-                raise SchedulerLost(str(error)) from None
-            raise error.with_traceback(future.traceback(timeout=ANSWER_TIME))
-        try:
-            return future.result(timeout=ANSWER_TIME)
-        except Exception as error:  # it finished, but its result went with its worker, or the scheduler is gone
-            raise SchedulerLost(str(error)) from None
+        if handle.error is not None:
+            raise handle.error
+        return handle.result
 
     def cancel(self, handles: Iterable[Handle]) -> set[Handle]:
         """Take calls back. What has begun goes on unseen."""
         for handle in handles:
-            future, handle.future = handle.future, None
-            if future is not None and not isinstance(future, Exception):
+            future = handle.future
+            if future is not None:  # otherwise it is finished
                 with contextlib.suppress(Exception):  # the scheduler may be gone
                     future.release()
         return set()
@@ -292,7 +304,7 @@ def _reach(cluster: Any) -> Client:
         target: Any = None
         try:
             target = _address(cluster)
-            return Client(target, timeout=5, set_as_default=False)
+            return Client(target, timeout=min(5.0, CONNECTING_TIME), set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             if time.monotonic() > deadline:
                 where = f" at {target}" if isinstance(target, str) else ""

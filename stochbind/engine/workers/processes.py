@@ -58,6 +58,7 @@ class Worker:
         self.handle: Handle | None = None
         self.function: bytes | None = None
         self.ready = False
+        self.begun = False
 
     def end(self, seconds: float = 0.0) -> None:
         """End the process: by itself if it does so in time, else by force."""
@@ -171,32 +172,40 @@ class ProcessWorkers:
                     worker.connection.send_bytes(pickle.dumps((None if known else handle.function, handle.arguments)))
                 except OSError:
                     continue  # it died idle, which its pipe tells next; the call keeps its place
-                worker.handle, worker.function = self._queue.popleft(), handle.function
+                worker.handle, worker.function, worker.begun = self._queue.popleft(), handle.function, False
 
     def _hear(self, worker: Worker) -> None:
-        """Take what came through the pipe of a process: that it is ready, a result, or its end."""
+        """Take what came through the pipe of a process: that it is ready, or has begun, a result, or its end."""
         try:
             message = worker.connection.recv_bytes()
         except (EOFError, OSError):
-            self._stillborn = 0 if worker.ready else self._stillborn + 1
-            if worker.handle is not None:
-                worker.process.join(1.0)
-                worker.handle.error = WorkerDied(f"its process ended with exit code {worker.process.exitcode}")
-                self._finished.append(worker.handle)
-            self._workers.remove(worker)
-            worker.end()
+            self._bury(worker)
             return
-        if worker.handle is None:
-            worker.ready, self._stillborn = True, 0
+        handle = worker.handle
+        if not message or handle is None:
+            worker.ready, worker.begun, self._stillborn = True, handle is not None, 0
             return
         worked, value, text = pickle.loads(message)
         if worked:
-            worker.handle.result = value
+            handle.result = value
         else:
             value.__cause__ = RemoteTraceback(text)
-            worker.handle.error = value
-        self._finished.append(worker.handle)
+            handle.error = value
+        self._finished.append(handle)
         worker.handle = None
+
+    def _bury(self, worker: Worker) -> None:
+        """A process died: its call is lost if it had begun, and goes to another if not."""
+        self._stillborn = 0 if worker.ready else self._stillborn + 1
+        handle = worker.handle
+        if handle is not None and worker.begun:
+            worker.process.join(1.0)
+            handle.error = WorkerDied(f"its process ended with exit code {worker.process.exitcode}")
+            self._finished.append(handle)
+        elif handle is not None:
+            self._queue.appendleft(handle)
+        self._workers.remove(worker)
+        worker.end()
 
 
 def _serve(connection: Connection) -> None:
@@ -208,6 +217,7 @@ def _serve(connection: Connection) -> None:
         connection.send_bytes(b"")
         while True:
             given, arguments = pickle.loads(connection.recv_bytes())
+            connection.send_bytes(b"")  # it has begun: if this process dies from now on, the task may be the cause
             if given is not None:
                 pickled, function = given, None
             try:
