@@ -185,7 +185,7 @@ class LocalPlace(Place):
             for key in keys:
                 with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                     os.unlink(self.path / key)
-            _flush_all(self._folders(keys))
+            _flush_all({(self.path / key).parent for key in keys})
 
     def keys(self, prefix: str = "") -> list[str]:
         """All files below a folder, in alphabetical order; not those that are not in place yet."""
