@@ -181,13 +181,12 @@ def _short(store: Store, error: StoreDamagedError) -> str:
 
 
 def kept_checkpoints(store: Store, done: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Which checkpoints of a block are kept, (n_segments,), if `done` tells which units are done."""
-    if store.plan.record:
+    """Which checkpoints of a block are kept, (n_segments,), if `done` tells which of its units are done."""
+    if store.plan.record or not done.any():
         return done
-    after = np.append(done[1:], False)
-    kept: npt.NDArray[np.bool_] = done & ~after
-    kept[-2:] |= done[-2:] & done[-1]
-    return kept
+    last = int(np.flatnonzero(done)[-1])
+    kept: npt.NDArray[np.bool_] = np.array([store.has_checkpoint(segment, last) for segment in range(len(done))])
+    return kept & done
 
 
 def promised_keys(store: Store) -> list[str]:
@@ -267,7 +266,7 @@ def block_damages(store: Store, block: int, entries: npt.NDArray[np.uint8]) -> I
     entries : (n_segments, n_bytes) uint8
         Its entries in the ledger.
     """
-    done = entries.any(axis=1)
+    done: npt.NDArray[np.bool_] = np.any(entries != 0, axis=1)
     kept = kept_checkpoints(store, done)
     last = int(np.flatnonzero(done)[-1]) if done.any() else -1
     for segment in range(last + 1):

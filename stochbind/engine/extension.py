@@ -85,7 +85,7 @@ def extend(
         store.sweep()
         journal = _journal(store, longer)
         store.place.write(JOURNAL, json.dumps(journal).encode())
-        _apply(store.place, journal)
+        apply(store.place, journal)
     return Store.open(path)
 
 
@@ -93,9 +93,11 @@ def is_longer(plan: Plan, other: Plan) -> bool:
     """Whether another plan is the same but for more trajectories or steps."""
     if other.n_trajectories < plan.n_trajectories or other.n_steps < plan.n_steps:
         return False
-    sizes = {"n_trajectories": plan.n_trajectories, "n_steps": plan.n_steps}
     try:
-        return dataclasses.replace(other, **sizes).fingerprint == plan.fingerprint
+        return (
+            dataclasses.replace(other, n_trajectories=plan.n_trajectories, n_steps=plan.n_steps).fingerprint
+            == plan.fingerprint
+        )
     except PlanError:  # what the other adds up does not fit into the shorter run
         return False
 
@@ -124,7 +126,7 @@ def roll_forward(place: Place) -> None:
     with place.lock():
         journal = read_journal(place)
         if journal is not None:
-            _apply(place, journal)
+            apply(place, journal)
 
 
 def read_journal(place: Place) -> dict[str, Any] | None:
@@ -153,7 +155,7 @@ def _longer(store: Store, n_trajectories: int | None, n_steps: int | None, plan:
     old, path = store.plan, store.path
     if plan is None:
         sizes = {"n_trajectories": n_trajectories, "n_steps": n_steps}
-        given = {
+        given: dict[str, Any] = {
             name: checks.integer(name, value, minimum=1, error=PlanError)
             for name, value in sizes.items()
             if value is not None
@@ -251,7 +253,7 @@ def _coordinates(plan: Plan) -> tuple[dict[str, bytes], dict[str, str]]:
     return {key: buffer.to_bytes() for key, buffer in buffers.items()}, digests
 
 
-def _apply(place: Place, journal: dict[str, Any]) -> None:
+def apply(place: Place, journal: dict[str, Any]) -> None:
     """Do what a journal says; what is done already is done again."""
     place.delete(journal["remove"])
     coordinates, _ = _coordinates(Plan.from_dict(journal["plan"], "its plan"))

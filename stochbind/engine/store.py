@@ -205,7 +205,7 @@ class Store:
         return store
 
     @staticmethod
-    def version(path: str) -> object:
+    def version(path: str | Path) -> object:
         """What tells a store from others that were or will be at the same path."""
         where = place(path)
         if isinstance(where, LocalPlace):
@@ -262,7 +262,7 @@ class Store:
         done = self.done
         for block in range(self.n_blocks):
             last = int(np.argmin(np.append(done[block], False))) - 1  # what diverges stays so: look at the end
-            if last < 0:
+            if last < 0 or not (self.plan.record or self.has_checkpoint(last, int(np.flatnonzero(done[block])[-1]))):
                 continue
             for row in np.flatnonzero(~np.isfinite(self.read_checkpoint(block, last)).all(axis=0)):
                 found[self.trajectories(block).start + int(row)] = self._first_lost(block, int(row), last)
@@ -333,7 +333,7 @@ class Store:
         return result
 
     def has_checkpoint(self, segment: int, last: int) -> bool:
-        """Whether the checkpoint of a unit is kept, if `last` is the last of those that are done one after another.
+        """Whether the checkpoint of a unit is kept, if `last` is the last one of its block that is done.
 
         Without a record, it is that of the last one only, and of the last but one of a whole run.
         """

@@ -103,7 +103,7 @@ def verify(
     if found:
         return Report(name, tuple(found), 0, store.n_blocks * store.n_segments)
     ledger = Ledger(store)
-    done = ledger.entry.any(axis=2)
+    done: npt.NDArray[np.bool_] = np.any(ledger.entry != 0, axis=2)
     total, seen = int(done.sum()), 0
     for block in range(store.n_blocks):
         entries = ledger.entry[block]
