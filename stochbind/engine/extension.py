@@ -117,7 +117,7 @@ def roll_forward(place: Place) -> None:
     StoreError
         If one may not write here, or another process is about it.
     """
-    if place.read(JOURNAL) is None:
+    if not place.exists() or place.read(JOURNAL) is None:
         return
     if not place.writable():
         raise StoreError(
