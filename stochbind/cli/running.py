@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stochbind import reports
+from stochbind import errors, reports
 from stochbind.cli.common import (
+    JsonOption,
     ParallelOption,
     QuietOption,
     ScenarioArgument,
+    StoreArgument,
     WorkersOption,
     duration_of,
     part_of,
@@ -23,6 +26,8 @@ from stochbind.cli.common import (
 if TYPE_CHECKING:
     from stochbind.engine.store import Store
 
+#: Damages that are told one by one.
+_MOST_LINES = 20
 OutputOption = Annotated[
     str, typer.Option("--output", "-o", help="Store to write, or to continue: a folder, or a URL.")
 ]
@@ -32,6 +37,9 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     example = "stochbind run scenarios/unidirectional_pair.toml -o out/pair.zarr --trajectories 2000"
     app.command(epilog=f"Example: {example}")(run)
+    app.command(epilog="Example: stochbind extend out/pair.zarr --trajectories 4000")(extend)
+    app.command(epilog="Example: stochbind verify out/pair.zarr --recompute 10")(verify)
+    app.command(epilog="Example: stochbind repair out/pair.zarr")(repair)
 
 
 def run(
@@ -101,6 +109,83 @@ def run(
             say(f"{output}: complete already, fingerprint {plan.fingerprint}.")
         return
     _finish(store, parallel, workers, piece, quiet)
+
+
+def extend(
+    store: StoreArgument,
+    trajectories: Annotated[int | None, typer.Option(help="New number of trajectories.")] = None,
+    steps: Annotated[int | None, typer.Option(help="New number of steps of each trajectory.")] = None,
+    parallel: ParallelOption = "dask",
+    workers: WorkersOption = None,
+    part: Annotated[str | None, typer.Option(help="Do only part k of K, such as 3/16: for job arrays.")] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Make a run longer, as if it had been so long from the start; the same line continues it."""
+    piece = part_of(part)
+    if trajectories is None and steps is None:
+        raise errors.PlanError("Nothing to do; give `--trajectories`, `--steps`, or both: the new numbers in all.")
+    from stochbind.engine.extension import extend as make_longer
+
+    found = make_longer(store, n_trajectories=trajectories, n_steps=steps)
+    if not quiet:
+        for line in reports.plan_lines(found.plan):
+            say(line)
+    if found.pending:
+        _finish(found, parallel, workers, piece, quiet)
+    elif not quiet:
+        say(f"{store}: complete already, fingerprint {found.plan.fingerprint}.")
+
+
+def verify(
+    store: StoreArgument,
+    recompute: Annotated[
+        int, typer.Option(min=0, help="Make so many units, chosen at random, anew, and compare them bit by bit.")
+    ] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the choice; another one each time by default.")] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Compare a whole store with its digests, and name all that is damaged."""
+    from stochbind.engine.repairing import examine
+
+    with progress(quiet) as tell:
+        count = None if tell is None else lambda done, total: tell(done, total, 0)
+        report = examine(store, recompute=recompute, seed=seed, progress=count)
+    if as_json:
+        print(json.dumps(report.to_dict(), indent=2))
+    else:
+        for damage in report.damages[:_MOST_LINES]:
+            print(damage)
+        if len(report.damages) > _MOST_LINES:
+            print(f"... and {len(report.damages) - _MOST_LINES} more (all with --json)")
+    report.require_whole()
+    if report.n_done < report.n_units:
+        raise errors.IncompleteError(
+            f"{store}: what is there is whole, but the run is not finished: {report.n_done} of {report.n_units} units "
+            "are done; start the same run again to continue it."
+        )
+    if not (quiet or as_json):
+        anew = f", {report.n_recomputed} of them made anew" if report.n_recomputed else ""
+        print(f"{store}: all {report.n_units} units are what was written{anew}.")
+
+
+def repair(
+    store: StoreArgument, parallel: ParallelOption = "dask", workers: WorkersOption = None, quiet: QuietOption = False
+) -> None:
+    """Make anew what is damaged, and only that, to the same bytes."""
+    from stochbind.engine.repairing import repair as mend
+    from stochbind.engine.workers.choice import workers_of
+
+    with workers_of(parallel, workers) as chosen, progress(quiet) as tell:
+        report = mend(store, workers=chosen, progress=tell)
+    if quiet:
+        return
+    for damage in report.damages[:_MOST_LINES]:
+        print(f"{damage}: made anew")
+    if len(report.damages) > _MOST_LINES:
+        print(f"... and {len(report.damages) - _MOST_LINES} more")
+    if report.whole:
+        print(f"{store}: nothing is damaged.")
 
 
 def _finish(store: Store, parallel: str, workers: int | None, part: tuple[int, int] | None, quiet: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,22 @@ class Report:
     def whole(self) -> bool:
         """Whether nothing is damaged."""
         return not self.damages
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data."""
+        damages = []
+        for damage in self.damages:
+            rows = damage.trajectories
+            data = {"file": damage.file, "fault": damage.fault, "block": damage.block, "segment": damage.segment}
+            damages.append({**data, "trajectories": None if rows is None else [rows.start, rows.stop - 1]})
+        return {
+            "store": self.name,
+            "whole": self.whole,
+            "n_done": self.n_done,
+            "n_units": self.n_units,
+            "n_recomputed": self.n_recomputed,
+            "damages": damages,
+        }
 
     def require_whole(self) -> None:
         """Raise `StoreDamagedError`, which names the first damage, unless all is whole."""
