@@ -7,8 +7,9 @@ import functools
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, overload
 
 from stochbind.checks import short
 from stochbind.engine.driver import Failure, drive
@@ -24,11 +25,16 @@ from stochbind.engine.workers import Workers
 from stochbind.engine.workers.choice import workers_of
 from stochbind.errors import IncompleteError, PlanError, StoreError
 from stochbind.forces import Force
+from stochbind.scenario import Sweep
+
+if TYPE_CHECKING:
+    from stochbind.engine.sweep_store import SweepStore
 
 #: Told of units that are done, of all units, and of failures so far.
 Progress = Callable[[int, int, int], None]
 
 
+@overload
 def run(
     plan: Plan,
     path: str | Path,
@@ -36,13 +42,34 @@ def run(
     workers: Workers | str | None = None,
     part: tuple[int, int] | None = None,
     progress: Progress | None = None,
-) -> Store:
+) -> Store: ...
+
+
+@overload
+def run(
+    plan: Sweep,
+    path: str | Path,
+    *,
+    workers: Workers | str | None = None,
+    part: tuple[int, int] | None = None,
+    progress: Progress | None = None,
+) -> SweepStore: ...
+
+
+def run(
+    plan: Plan | Sweep,
+    path: str | Path,
+    *,
+    workers: Workers | str | None = None,
+    part: tuple[int, int] | None = None,
+    progress: Progress | None = None,
+) -> Store | SweepStore:
     """Run a plan into a store, or continue the run that is there.
 
     Parameters
     ----------
-    plan : Plan
-        What to run.
+    plan : Plan or Sweep
+        What to run: a plan, or all points of a sweep into one store; see `run_sweep`.
     path : str or Path
         Directory of the Zarr store, or a URL; new, or holding this very plan.
     workers : Workers or str, optional
@@ -56,7 +83,7 @@ def run(
 
     Returns
     -------
-    Store
+    Store or SweepStore
         The finished store; with `part`, one where that part is finished.
 
     Raises
@@ -71,6 +98,10 @@ def run(
         If workers were lost, or units failed, and are missing at the end; the same call continues.
     """
     check_part(part)
+    if isinstance(plan, Sweep):
+        from stochbind.engine.sweeps import run_sweep
+
+        return run_sweep(plan, path, workers=workers, part=part, progress=progress)
     if not place(path).exists():
         require_room(plan, path)
     store = Store.open_or_create(path, plan)
@@ -87,7 +118,7 @@ def check_part(part: tuple[int, int] | None) -> None:
         raise PlanError(f"`part` must be (k, K) with k from 1 to K, but is {short(part)}.")
 
 
-def require_room(plan: Plan, path: str | Path, n_workers: int = 1) -> Forecast:
+def require_room(plan: Plan, path: str | Path, n_workers: int = 1, n_runs: int = 1) -> Forecast:
     """What a run will need; raises if it cannot fit.
 
     Parameters
@@ -98,6 +129,8 @@ def require_room(plan: Plan, path: str | Path, n_workers: int = 1) -> Forecast:
         Where to.
     n_workers : int
         Processes on this machine.
+    n_runs : int
+        How many runs of this size.
 
     Raises
     ------
@@ -106,7 +139,7 @@ def require_room(plan: Plan, path: str | Path, n_workers: int = 1) -> Forecast:
     PlanError
         If the memory of this machine is too small.
     """
-    forecast, where = Forecast.of(plan, Layout.of(plan)), place(path)
+    forecast, where = Forecast.of(plan, Layout.of(plan, n_runs) if n_runs > 1 else None).times(n_runs), place(path)
     free = where.free_bytes()
     if free is not None and forecast.n_bytes > free:
         raise StoreError(
@@ -150,31 +183,9 @@ def finish(
         total = sum(store.n_blocks * store.n_segments for store in stores)
         if part is not None:
             total = sum(len(_blocks(store, part)) * store.n_segments for store in stores)
-        done, failed = total - sum(map(len, chains)), 0
-
-        def count(*_: object) -> None:
-            nonlocal done
-            done += 1
-            tell()
-
-        def count_failure(*_: object) -> None:
-            nonlocal failed
-            failed += 1
-            tell()
-
-        def tell() -> None:
-            if progress is not None:
-                progress(done, total, failed)
-
-        tell()
         if chains:
             prepare(stores[0].plan, stores[0].coefficients)
-            work = functools.partial(run_unit, forces)
-            if workers is None or isinstance(workers, str):
-                workers = stack.enter_context(workers_of(workers or "threads"))
-            failures = drive(work, chains, workers, progress=count, report_failure=count_failure)
-            if failures:
-                _tell_failures(stores, failures)
+        make_units(chains, (total - sum(map(len, chains)), total), forces, workers=workers, progress=progress)
     for store in stores:
         missing = [block for block in store.pending if block in _blocks(store, part)]
         if missing:
@@ -194,31 +205,86 @@ def _chains(store: Store, part: tuple[int, int] | None) -> Iterator[list[Task]]:
             yield chain
 
 
-def _tell_failures(stores: Sequence[Store], failures: tuple[Failure, ...]) -> None:
+def make_units(
+    chains: Iterable[list[Task]],
+    n_units: tuple[int, int],
+    forces: tuple[Force, ...],
+    *,
+    workers: Workers | str | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Make units of stores that are locked and prepared for.
+
+    Parameters
+    ----------
+    chains : iterable of list of Task
+        What is missing: the units of a chain are made in order. A chain is taken only when there is a place for it.
+    n_units : (int, int)
+        Units that are done already, and all of them, for the progress.
+    forces : tuple of Force
+        Forces of the user's own.
+    workers, progress
+        See `run`.
+
+    Raises
+    ------
+    IncompleteError
+        If workers were lost, or units failed again and again.
+    """
+    (done, total), failed = n_units, 0
+
+    def count(*_: object) -> None:
+        nonlocal done
+        done += 1
+        tell()
+
+    def count_failure(*_: object) -> None:
+        nonlocal failed
+        failed += 1
+        tell()
+
+    def tell() -> None:
+        if progress is not None:
+            progress(done, total, failed)
+
+    tell()
+    if done == total:
+        return
+    work = functools.partial(run_unit, forces)
+    with contextlib.ExitStack() as stack:
+        if workers is None or isinstance(workers, str):
+            workers = stack.enter_context(workers_of(workers or "threads"))
+        failures = drive(work, chains, workers, progress=count, report_failure=count_failure)
+        if failures:
+            _tell_failures(failures)
+
+
+def _tell_failures(failures: tuple[Failure, ...]) -> None:
     """Write down units that failed again and again, and raise `IncompleteError` that names the first."""
-    at = {store.place.address: store for store in stores}
+    sentence = ""
     for failure in failures:
         task = failure.task
-        rows = at[task.path].trajectories(task.block)
+        store = Store.open(task.path, check=False)
+        rows = store.trajectories(task.block)
         report = {
             "block": task.block,
             "segment": task.segment,
             "trajectories": [rows.start, rows.stop - 1],
-            "seed": at[task.path].plan.seed,
+            "seed": store.plan.seed,
             "failures": failure.n_failures,
             "error": failure.error,
             "traceback": failure.traceback,
             "host": socket.gethostname(),
         }
         key = f"engine/ledger/failed/{task.block}-{task.segment}.json"  # in the folder of an array Zarr does not look
-        at[task.path].place.write(key, json.dumps(report, indent=2).encode())
-    task, first = failures[0].task, failures[0]
-    rows = at[task.path].trajectories(task.block)
-    raise IncompleteError(
-        f"{at[task.path].path}: {len(failures)} units failed {first.n_failures} times each and were given up, the "
-        f"first of them that of trajectories {rows.start} to {rows.stop - 1} in segment {task.segment}: {first.error} "
-        "All others are done; reports are in engine/ledger/failed. Remove the cause and start the same run again."
-    )
+        store.place.write(key, json.dumps(report, indent=2).encode())
+        sentence = sentence or (
+            f"{store.path}: {len(failures)} units failed {failure.n_failures} times each and were given up, the "
+            f"first of them that of trajectories {rows.start} to {rows.stop - 1} in segment {task.segment}: "
+            f"{failure.error} All others are done; reports are in engine/ledger/failed. Remove the cause and start the "
+            "same run again."
+        )
+    raise IncompleteError(sentence)
 
 
 def prepare(plan: Plan, coefficients: Coefficients) -> None:

@@ -48,17 +48,17 @@ class Layout(NamedTuple):
     trajectories_per_group: int = 1
 
     @classmethod
-    def of(cls, plan: Plan) -> Self:
+    def of(cls, plan: Plan, n_runs: int = 1) -> Self:
         """Units of about two seconds of work, whose chunks hold at most 8 MiB.
 
         At least 16 blocks of trajectories as long as they hold 32 each or more, and 64 beyond 256 each, so that there
-        is work for many processors. Segments are whole windows of the statistics.
+        is work for many processors; fewer if there are several such runs. Segments are whole windows of the statistics.
         """
         n, time = plan.n_trajectories, step_time(plan)
         record = time * plan.n_steps
         width = recorded_width(plan)
         block = _SMALLEST_BLOCK
-        while 2 * block <= n / (16 if block < _FULL_BLOCK else 64) and (
+        while 2 * block <= n / max(1, (16 if block < _FULL_BLOCK else 64) // n_runs) and (
             block < _FULL_BLOCK
             or (2 * block * record <= _UNIT_TIME and 16 * block * width * plan.n_saves <= _CHUNK_BYTES)
         ):
@@ -165,6 +165,11 @@ class Forecast(NamedTuple):
     n_bytes: int
     worker_bytes: int
     time: float
+
+    def times(self, n_runs: int) -> Self:
+        """Of many runs like this one."""
+        many = {name: n_runs * getattr(self, name) for name in ("n_tasks", "n_files", "n_bytes", "time")}
+        return self._replace(**many)
 
     @classmethod
     def of(cls, plan: Plan, layout: Layout | None = None) -> Self:

@@ -357,7 +357,7 @@ class Plan:
         mine, theirs = self.to_dict(), other.to_dict()
         for data in (mine, theirs):
             data["scenario"] = {key: value for key, value in data["scenario"].items() if key not in _WORDS}
-        return _difference(mine, theirs, "")
+        return differences(mine, theirs)
 
     @property
     def duration(self) -> float:
@@ -379,17 +379,18 @@ class Plan:
         )
 
 
-def _difference(mine: Any, theirs: Any, path: str) -> list[str]:
+def differences(mine: Any, theirs: Any, path: str = "") -> list[str]:
+    """What differs between plain data, one ``path: this -> other`` each."""
     if isinstance(mine, dict) and isinstance(theirs, dict):
         return [
             line
             for key in sorted(set(mine) | set(theirs))
-            for line in _difference(mine.get(key), theirs.get(key), f"{path}.{key}" if path else key)
+            for line in differences(mine.get(key), theirs.get(key), f"{path}.{key}" if path else key)
         ]
     if isinstance(mine, list) and isinstance(theirs, list) and len(mine) == len(theirs):
         return [
             line
             for index, pair in enumerate(zip(mine, theirs, strict=True))
-            for line in _difference(*pair, f"{path}[{index}]")
+            for line in differences(*pair, f"{path}[{index}]")
         ]
     return [] if mine == theirs else [f"{path}: {checks.short(mine)} -> {checks.short(theirs)}"]

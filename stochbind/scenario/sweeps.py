@@ -141,6 +141,10 @@ class Sweep:
         places = self.indices(index)
         return {axis.name: axis.settings[0].values[i] for axis, i in zip(self.axes, places, strict=True)}
 
+    def label(self, index: int) -> str:
+        """A point as messages name it, with its parameters."""
+        return self._label(self.indices(index), int(index))
+
     def point(self, index: int) -> Scenario:
         """The scenario at a point of the grid, with its seed.
 
