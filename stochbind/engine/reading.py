@@ -10,16 +10,19 @@ import numpy as np
 import xarray as xr
 
 from stochbind.engine.store import Store
+from stochbind.engine.sweep_store import is_sweep
 from stochbind.errors import StoreDamagedError
 
 
 def open_dataset(path: str | Path) -> xr.Dataset:
     """Open a store, lazily, as an xarray dataset in SI.
 
+    The store of a sweep has one dimension more in front for each of its axes; see `open_sweep`.
+
     Parameters
     ----------
     path : str or Path
-        Directory of the store.
+        Directory of the store, or a URL.
 
     Returns
     -------
@@ -42,7 +45,22 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     UserWarning
         If the run is not finished.
     """
+    if is_sweep(path):
+        from stochbind.engine.sweep_reading import open_sweep
+
+        return open_sweep(path)
     store = Store.open(path)
+    dataset = dataset_of(store)
+    done, total = dataset.attrs["units_done"], dataset.attrs["units_total"]
+    if done < total:
+        warnings.warn(
+            f"{store.path}: the run is not finished, {done} of {total} units are done; the rest is NaN.", stacklevel=2
+        )
+    return dataset
+
+
+def dataset_of(store: Store) -> xr.Dataset:
+    """The dataset of a store; see `open_dataset`."""
     try:
         files: Any = store.place.zarr_store(read_only=True)
         dataset: xr.Dataset = xr.open_zarr(files, consolidated=False, chunks={})
@@ -54,7 +72,7 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     done, diverged = store.done, store.diverged
     if store.quantities:
         dataset = dataset.assign_coords(axis=("axis", np.array(axis)))
-    dataset = dataset.assign(_statistics(store))
+    dataset = dataset.assign(statistics_in_si(store))
     dataset = dataset.set_coords([name for name in dataset if str(name).endswith(("_start", "_stop", "_edge"))])
     dataset.attrs = {
         "title": store.plan.scenario.name,
@@ -67,15 +85,10 @@ def open_dataset(path: str | Path) -> xr.Dataset:
         "units_done": int(done.sum()),
         "units_total": int(done.size),
     }
-    if not done.all():
-        warnings.warn(
-            f"{store.path}: the run is not finished, {int(done.sum())} of {done.size} units are done; the rest is NaN.",
-            stacklevel=2,
-        )
     return dataset
 
 
-def _statistics(store: Store) -> dict[str, xr.Variable]:
+def statistics_in_si(store: Store) -> dict[str, xr.Variable]:
     """What was added up while the run went on, in SI; of units that are not done yet, nothing."""
     found: dict[str, xr.Variable] = {}
     plan = store.plan

@@ -139,6 +139,8 @@ class Store:
         where = place(path)
         extension.roll_forward(where)
         version, data = cls.version(path), where.attributes()
+        if "sweep" in data:
+            raise StoreError(f"{where}: holds a sweep of many runs; open one of them, such as {where.child('points/0')}.")
         schema = data.get("schema")
         if schema != SCHEMA:
             raise StoreError(

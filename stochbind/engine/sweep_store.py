@@ -111,7 +111,7 @@ class SweepStore:
     @property
     def path(self) -> Path | str:
         """The directory, or the URL."""
-        return _path(self.place)
+        return path_of(self.place)
 
     @property
     def fingerprint(self) -> str:
@@ -205,7 +205,7 @@ class SweepStore:
 
     def point_path(self, index: int) -> Path | str:
         """Path or URL of the store of a point, for `stochbind.open`."""
-        return _path(self.point_place(index))
+        return path_of(self.point_place(index))
 
     def point(self, index: int) -> Store:
         """The store of a point.
@@ -282,7 +282,8 @@ def make(where: Place, write: Callable[[zarr.Group], None]) -> bool:
             time.sleep(0.5)
 
 
-def _path(where: Place) -> Path | str:
+def path_of(where: Place) -> Path | str:
+    """The directory, or the URL, of a place."""
     return where.path if isinstance(where, LocalPlace) else str(where)
 
 
