@@ -190,7 +190,7 @@ def _queue_workers(
         _whole(where, "jobs", jobs, 1)
     else:
         _check_adapt(where, adapt)
-    arguments = job_arguments(where, options)
+    arguments = job_arguments(where, kind, options)
     made_by = cluster_class(QUEUES[kind])
     command = getattr(getattr(made_by, "job_cls", None), "submit_command", None)
     if isinstance(command, str) and shutil.which(command.split()[0]) is None:
@@ -221,7 +221,7 @@ def _check_adapt(where: str, adapt: Any) -> None:
     _whole(where, "adapt.maximum", adapt["maximum"], max(1, adapt["minimum"]))
 
 
-def job_arguments(where: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def job_arguments(where: str, kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments for a class of dask-jobqueue: the user's, and what is good for long runs unless the user says else.
 
     One process for each core; libraries with one thread; and workers that leave before their job ends, so that their
@@ -236,7 +236,7 @@ def job_arguments(where: str, options: Mapping[str, Any]) -> dict[str, Any]:
         raise PlanError(f"{where}: `job_script_prologue` must be a list of strings, but is {short(lines)}.")
     arguments["job_script_prologue"] = [f"export {name}={value}" for name, value in SINGLE_THREADED.items()] + lines
     if "walltime" in arguments and "worker_extra_args" not in arguments:
-        seconds = _walltime(where, arguments["walltime"])
+        seconds = _walltime(where, kind, arguments["walltime"])
         lifetime = seconds - min(MARGIN, 0.2 * seconds)
         stagger = min(MARGIN, 0.2 * seconds) / 2
         arguments["worker_extra_args"] = [
@@ -248,11 +248,13 @@ def job_arguments(where: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-def _walltime(where: str, value: Any) -> float:
-    """Seconds of "HH:MM:SS", "MM:SS", "D-HH:MM:SS" or of a number of minutes, as batch systems write it."""
-    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", value) if isinstance(value, str) else None
+def _walltime(where: str, kind: str, value: Any) -> float:
+    """Seconds of "HH:MM:SS" or "D-HH:MM:SS", and of the "HH:MM" of LSF."""
+    pattern = r"()(\d+):(\d+)()" if kind == "lsf" else r"(?:(\d+)-)?(\d+):(\d+):(\d+)"
+    match = re.fullmatch(pattern, value, re.ASCII) if isinstance(value, str) and len(value) < 30 else None
     if match is None:
-        raise PlanError(f'{where}: `walltime` must look like "04:00:00", but is {short(value)}.')
+        form = "04:00" if kind == "lsf" else "04:00:00"
+        raise PlanError(f'{where}: `walltime` must look like "{form}", but is {short(value)}.')
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     total = ((24 * days + hours) * 60 + minutes) * 60 + seconds
     if total < 60:

@@ -85,8 +85,8 @@ class ProcessWorkers:
         self._fill()
 
     def slots(self) -> int:
-        """Number of processes."""
-        return self._n
+        """Number of processes that have started."""
+        return sum(worker.ready for worker in self._workers)
 
     def submit(self, function: Callable[..., Any], /, *args: Any) -> Handle:
         """Queue a call."""
