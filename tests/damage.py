@@ -1,6 +1,8 @@
 """Damage done to stores at random, and whether it is found and mended; also what `scripts/torture` calls."""
 
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +10,7 @@ import numpy as np
 
 import stochbind as sb
 import systems
-from stochbind.engine import repairing
+from stochbind.engine import extension, repairing
 from stochbind.engine.layout import Layout
 from stochbind.engine.store import Store
 from stochbind.errors import StoreDamagedError
@@ -49,9 +51,9 @@ def damage(path, key, kind, rng):
     if kind == "delete":
         file.unlink()
         return f"{key}: removed"
-    array = key.partition("/c/")[0]
-    others = [k for k, v in files(path).items() if k.startswith(f"{array}/c/") and v != bytes(data)]
-    if "/c/" not in key or not others:
+    array = key.partition("/c")[0]
+    others = [k for k, v in files(path).items() if k.startswith((f"{array}/c/", f"{array}/c.")) and v != bytes(data)]
+    if not others:
         return ""
     other = others[int(rng.integers(len(others)))]
     shutil.copyfile(Path(path) / other, file)
@@ -110,3 +112,21 @@ def trials(folder, number, seed=0):
     for index in range(number):
         rng = np.random.default_rng([seed, index])
         yield trial(*stores[index % len(stores)], rng)
+
+
+def killed(path, at, sizes):
+    """Extend a store, and be killed just before the n-th file is put in place or removed."""
+    count = 0
+
+    def deadly(usual):
+        def call(*arguments, **more):
+            nonlocal count
+            count += 1
+            if count == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return usual(*arguments, **more)
+
+        return call
+
+    os.replace, os.unlink, os.fsync = deadly(os.replace), deadly(os.unlink), lambda descriptor: None
+    extension.extend(path, **sizes)

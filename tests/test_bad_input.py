@@ -421,7 +421,7 @@ def alter(path, *keys, value):
     path.write_text(json.dumps(data))
 
 
-CHUNK = "position/c/0/0/0/0"
+CHUNK = "position/c.0.0.0.0"
 OWN = ("attributes", "stochbind")
 
 #: What is seen whenever the store is opened: (what happened, the file, how, what the sentence says).
@@ -429,14 +429,14 @@ SEEN_AT_ONCE = {
     "chunk deleted": (CHUNK, Path.unlink, f"{CHUNK} is missing or empty"),
     "chunk empty": (CHUNK, empty, f"{CHUNK} is missing or empty"),
     "chunk a folder": (CHUNK, lambda path: (path.unlink(), path.mkdir()), f"{CHUNK} is missing or empty"),
-    "velocity chunk deleted": ("velocity/c/1/0/0/0", Path.unlink, "velocity/c/1/0/0/0 is missing or empty"),
-    "checkpoint deleted": ("engine/checkpoint/c/0/1/0", Path.unlink, "engine/checkpoint/c/0/1/0 is missing"),
+    "velocity chunk deleted": ("velocity/c.1.0.0.0", Path.unlink, "velocity/c.1.0.0.0 is missing or empty"),
+    "checkpoint deleted": ("engine/checkpoint/c.0.1.0", Path.unlink, "engine/checkpoint/c.0.1.0 is missing"),
     "time deleted": ("time/c/0", Path.unlink, "time is not what was written"),
     "coefficient deleted": ("coefficients/matrix/c/0/0/0", Path.unlink, "coefficients/matrix is not what was written"),
     "time flipped": ("time/c/0", flip, "time cannot be read"),
     "coefficient flipped": ("coefficients/matrix/c/0/0/0", flip, "coefficients/matrix cannot be read"),
     "theory flipped": ("theory/drift_matrix/c/0/0", flip, "theory/drift_matrix cannot be read"),
-    "ledger torn": ("engine/ledger/c/1/0/0", truncate, "engine/ledger cannot be read"),
+    "ledger torn": ("engine/ledger/c.1.0.0", truncate, "engine/ledger cannot be read"),
     "array deleted": ("position/zarr.json", Path.unlink, "position/zarr.json is missing or empty"),
     "array torn": ("position/zarr.json", truncate, "position/zarr.json is damaged"),
     "ledger's json deleted": ("engine/ledger/zarr.json", Path.unlink, "engine/ledger/zarr.json is missing"),
@@ -492,8 +492,8 @@ SEEN_BY_VALIDATE = {
     "byte flipped": (CHUNK, flip, "position cannot be read (Stored and computed checksum do not match)"),
     "first byte flipped": (CHUNK, lambda path: flip(path, 0), "position cannot be read"),
     "checksum flipped": (CHUNK, lambda path: flip(path, 1), "position cannot be read"),
-    "chunk torn": ("velocity/c/1/0/0/0", truncate, "velocity cannot be read"),
-    "checkpoint flipped": ("engine/checkpoint/c/0/0/0", flip, "engine/checkpoint cannot be read"),
+    "chunk torn": ("velocity/c.1.0.0.0", truncate, "velocity cannot be read"),
+    "checkpoint flipped": ("engine/checkpoint/c.0.0.0", flip, "engine/checkpoint cannot be read"),
 }
 
 
@@ -525,7 +525,7 @@ def test_data_of_another_block_are_noticed(stochbind, copied):
     for command in (("validate", "run.zarr"), ("plot", "run.zarr", "-o", "x.png"), RUN):
         assert refused(stochbind, copied, 3, *command) == (
             "run.zarr: the states of trajectories 16 to 19 are not those that were written; copy the store again, or "
-            "remove run.zarr/engine/ledger/c/1/0/0 and start the same run again to make them anew."
+            "remove run.zarr/engine/ledger/c.1.0.0 and start the same run again to make them anew."
         )
 
 
@@ -599,7 +599,7 @@ def test_stores_of_another_version(stochbind, copied):
 def test_a_run_that_is_not_finished(stochbind, copied):
     """Told with exit code 75; the same run again finishes it, and then all is well."""
     before = sb.open("run.zarr")["position"].to_numpy()
-    (copied / "run.zarr" / "engine/ledger/c/1/0/0").unlink()
+    (copied / "run.zarr" / "engine/ledger/c.1.0.0").unlink()
     for command in (("validate", "run.zarr"), ("plot", "run.zarr", "-o", "x.png")):
         assert refused(stochbind, copied, 75, *command) == (
             "run.zarr: the run is not finished, 1 of 2 units are done; start the same run again to continue it."
@@ -612,7 +612,7 @@ def test_a_run_that_is_not_finished(stochbind, copied):
 
 
 def test_a_store_that_another_run_is_writing_to(stochbind, copied):
-    (copied / "run.zarr" / "engine/ledger/c/1/0/0").unlink()
+    (copied / "run.zarr" / "engine/ledger/c.1.0.0").unlink()
     with sb.Store.open("run.zarr").lock():
         assert refused(stochbind, copied, 75, *RUN) == "run.zarr: another run is writing to it; wait for it to end."
     assert stochbind(*RUN).code == 0

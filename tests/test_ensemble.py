@@ -261,7 +261,7 @@ def test_digests_find_altered_data_and_the_ledger_says_what_to_make_anew(plan, t
     zarr.open_array(path / "position", mode="r+")[3, 4, 0, 0] = 0.5
     with pytest.raises(StoreDamagedError, match=r"trajectories 0 to 31 "):
         store.verify()
-    (path / "engine" / "ledger" / "c" / "0" / "0" / "0").unlink()
+    (path / "engine" / "ledger" / "c.0.0.0").unlink()
     sb.run(plan, path).verify()
     assert tree_digest(path) == before
 
@@ -343,10 +343,10 @@ def test_what_a_killed_creator_left_is_swept(plan, tmp_path):
 def test_damage_is_found_on_opening(plan, tmp_path):
     path = tmp_path / "run.zarr"
     sb.run(plan, path)
-    chunk = path / "velocity" / "c" / "1" / "0" / "0" / "0"
+    chunk = path / "velocity" / "c.1.0.0.0"
     content = chunk.read_bytes()
     chunk.unlink()
-    with pytest.raises(StoreDamagedError, match="velocity/c/1/0/0/0"):
+    with pytest.raises(StoreDamagedError, match="velocity/c.1.0.0.0"):
         sb.Store.open(path)
     chunk.write_bytes(content[:-1])
     with pytest.raises(StoreDamagedError, match="cannot be read"):

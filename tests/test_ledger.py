@@ -453,4 +453,4 @@ def test_killed_with_sigkill_a_ledger_loses_nothing(tmp_path):
 
 def units(path):
     """Number of finished units, without opening the store."""
-    return sum(file.is_file() for file in (path / "engine" / "ledger" / "c").rglob("0"))
+    return len(list((path / "engine" / "ledger").glob("c.*")))

@@ -51,14 +51,14 @@ class Layout(NamedTuple):
     def of(cls, plan: Plan, n_runs: int = 1) -> Self:
         """Units of about two seconds of work, whose chunks hold at most 8 MiB.
 
-        At least 16 blocks of trajectories as long as they hold 32 each or more, and 64 beyond 256 each, so that there
+        At least 16 blocks of trajectories as long as they hold 32 each or more, and 60 beyond 256 each, so that there
         is work for many processors; fewer if there are several such runs. Segments are whole windows of the statistics.
         """
         n, time = plan.n_trajectories, step_time(plan)
         record = time * plan.n_steps
         width = recorded_width(plan)
         block = _SMALLEST_BLOCK
-        while 2 * block <= n / max(1, (16 if block < _FULL_BLOCK else 64) // n_runs) and (
+        while 2 * block <= n / max(1, (16 if block < _FULL_BLOCK else 60) // n_runs) and (
             block < _FULL_BLOCK
             or (2 * block * record <= _UNIT_TIME and 16 * block * width * plan.n_saves <= _CHUNK_BYTES)
         ):
@@ -74,7 +74,7 @@ class Layout(NamedTuple):
         ):
             saves *= 2
         if plan.statistics:  # whole windows, so many that sums over them are those of a binary tree
-            saves = max(saves // 2 if saves > plan.n_saves else saves, window)
+            saves = max(saves // 2 if plan.record and saves > plan.n_saves else saves, window)
         else:
             saves = min(saves, plan.n_saves)
         return cls(min(block, n), saves, _group(plan, min(block, n), saves))

@@ -213,7 +213,7 @@ class _Structure:
         for damage in found:
             digests = json.loads(self._anew["zarr.json"])["attributes"]["stochbind"]["digests"]
             self._require(digests.get(damage.file) == store.digests.get(damage.file), damage.file)
-            chunks = {key: data for key, data in self._anew.items() if key.startswith(f"{damage.file}/c/")}
+            chunks = {key: data for key, data in self._anew.items() if key.startswith(f"{damage.file}/c")}
             self._place.delete(key for key in self._place.keys(f"{damage.file}/c") if key not in chunks)
             self._place.write_all({key: data for key, data in chunks.items() if data != self._place.read(key)})
         return found

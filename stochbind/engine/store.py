@@ -27,6 +27,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import google_crc32c
 import numpy as np
 import numpy.typing as npt
 import zarr
@@ -34,6 +35,7 @@ import zarr
 from stochbind import checks
 from stochbind.checks import FloatArray
 from stochbind.engine import checking, extension, verification
+from stochbind.engine.chunks import encode_chunk
 from stochbind.engine.layout import Layout, quantities
 from stochbind.engine.places import LocalPlace, Place, place
 from stochbind.engine.plan import Plan
@@ -140,7 +142,9 @@ class Store:
         extension.roll_forward(where)
         version, data = cls.version(path), where.attributes()
         if "sweep" in data:
-            raise StoreError(f"{where}: holds a sweep of many runs; open one of them, such as {where.child('points/0')}.")
+            raise StoreError(
+                f"{where}: holds a sweep of many runs; open one of them, such as {where.child('points/0')}."
+            )
         schema = data.get("schema")
         if schema != SCHEMA:
             raise StoreError(
@@ -366,22 +370,17 @@ class Store:
         StoreError
             If the disk refuses; nothing is half-written.
         """
-        rows = self.trajectories(block)
         keys = self.keys(block, segment)
-        try:
-            for name, where in self.regions(block, segment).items():
-                self.array(name)[where] = unit.data[name] if name in unit.data else unit.statistics[name[11:]]
-            self.array("engine/checkpoint")[segment, rows.start : rows.stop] = unit.checkpoint
-            self.place.flush(keys[:-1])
-            if not self.plan.record and segment >= 2:  # first, so that a kill leaves nothing that is not needed
-                self.place.delete(self.keys(block, segment - 2)[-2:-1])
-            self.array("engine/ledger")[block, segment] = np.frombuffer(self.digest(block, segment, unit), np.uint8)
-            self.place.flush(keys[-1:])
-        except OSError as error:
-            raise StoreError(
-                f"{self.path}: cannot be written: {error.strerror or error}; what is finished is kept, start the same "
-                "run again to continue."
-            ) from None
+        data = unit.data | {f"statistics/{name}": value for name, value in unit.statistics.items()}
+        arrays = {name: data[name] for name in self.regions(block, segment)}
+        arrays["engine/checkpoint"] = unit.checkpoint[None]
+        entry = np.frombuffer(self.digest(block, segment, unit), np.uint8)[None, None]
+        # Chunks are made while those before them are flushed; the ledger comes when all of them are on the disk.
+        files = zip(arrays, keys, strict=False)
+        self.place.write_all((key, encode_chunk(self.array(name), arrays[name])) for name, key in files)
+        if not self.plan.record and segment >= 2:  # before the ledger, so that a kill leaves nothing that is not needed
+            self.place.delete(self.keys(block, segment - 2)[-2:-1])
+        self.place.write_all([(keys[-1], encode_chunk(self.array("engine/ledger"), entry))])
 
     def read_unit(self, block: int, segment: int, *, checkpoint: bool = True) -> Unit:
         """What a unit wrote."""
@@ -402,13 +401,13 @@ class Store:
         """Digest of what a unit wrote into the recorded arrays and the statistics."""
         parts = hashlib.blake2b(digest_size=DIGEST_BYTES // 2)
         for name in self.regions(block, segment):
-            parts.update(np.ascontiguousarray(data[name]).data)
+            parts.update(_checksum(data[name]))
         return parts.digest()
 
     @staticmethod
     def checkpoint_digest(state: FloatArray) -> bytes:
         """Digest of the checkpoint of a unit, (n_trajectories, width)."""
-        return hashlib.blake2b(np.ascontiguousarray(state).data, digest_size=DIGEST_BYTES // 2).digest()
+        return hashlib.blake2b(_checksum(state), digest_size=DIGEST_BYTES // 2).digest()
 
     def array(self, name: str) -> zarr.Array[Any]:
         """One of the arrays."""
@@ -446,6 +445,12 @@ class Store:
         places["engine/checkpoint"] = (segment, block, 0)
         places["engine/ledger"] = (block, segment, 0)
         return [f"{name}/{self.array(name).metadata.encode_chunk_key(key)}" for name, key in places.items()]
+
+
+def _checksum(data: FloatArray) -> bytes:
+    """Size and CRC-32C of an array, which costs little beside writing it."""
+    numbers = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+    return len(numbers).to_bytes(8, "little") + google_crc32c.value(numbers).to_bytes(4, "little")
 
 
 @lru_cache(maxsize=4)

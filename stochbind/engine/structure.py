@@ -237,11 +237,12 @@ def _add_records(group: zarr.Group, plan: Plan, layout: Layout) -> None:
     if plan.statistics:
         group.create_group("statistics")
     for name, array in arrays(plan, layout).items():
-        compressed = (BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"),) if name in _UNITS else ()
+        compressed = (BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle"),) if name in _UNITS else ()
         group.create_array(
             name,
             **array._asdict(),
             compressors=(*compressed, Crc32cCodec()),
+            chunk_key_encoding={"name": "default", "separator": "."},  # one folder, which is flushed once
             fill_value=0 if array.dtype == "uint8" else np.nan,
             attributes=meanings.get(name, {"long_name": "what is added up, in scaled units"}),
         )

@@ -236,7 +236,7 @@ class SweepStore:
             where = self.point_place(index)
             if where.exists():
                 for block, segment in np.ndindex(of_point.shape):
-                    entry = where.read(f"engine/ledger/c/{block}/{segment}/0")  # as Zarr names chunks
+                    entry = where.read(f"engine/ledger/c.{block}.{segment}.0")  # as Zarr names chunks
                     of_point[block, segment] = entry is not None and any(entry[:DIGEST_BYTES])
         return result
 

@@ -11,6 +11,7 @@ import numpy as np
 from stochbind.checks import FloatArray
 from stochbind.engine import accounts, checking
 from stochbind.engine.blocks import initial_state
+from stochbind.engine.chunks import round_mantissa
 from stochbind.engine.layout import batch_of, piece_of
 from stochbind.engine.plan import Plan
 from stochbind.engine.programs import Program
@@ -194,7 +195,8 @@ class _Batch:
             }
         if ledger is not None:
             result |= {name: np.moveaxis(value, -1, 0) for name, value in ledger._asdict().items()}
-        return result
+        bits = self._plan.keep_bits
+        return result if bits is None else {name: round_mantissa(value, bits) for name, value in result.items()}
 
     @property
     def end(self) -> FloatArray:
