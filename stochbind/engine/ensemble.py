@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import os
@@ -184,7 +185,7 @@ def finish(
         if part is not None:
             total = sum(len(_blocks(store, part)) * store.n_segments for store in stores)
         if chains:
-            prepare(stores[0].plan, stores[0].coefficients)
+            prepare(dataclasses.replace(stores[0].plan, forces=forces), stores[0].coefficients)
         make_units(chains, (total - sum(map(len, chains)), total), forces, workers=workers, progress=progress)
     for store in stores:
         missing = [block for block in store.pending if block in _blocks(store, part)]
