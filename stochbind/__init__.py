@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from stochbind.protocols import Protocol as Protocol
     from stochbind.scenario import OscillatorScenario as OscillatorScenario
     from stochbind.scenario import Scenario as Scenario
+    from stochbind.scenario import Sweep as Sweep
     from stochbind.scenario import TweezerScenario as TweezerScenario
     from stochbind.scenario import statistics as statistics
 
@@ -61,6 +62,7 @@ _HOME = {
     "Oscillators": "oscillators",
     "OscillatorScenario": "scenario",
     "Scenario": "scenario",
+    "Sweep": "scenario",
     "TweezerScenario": "scenario",
     "errors": "",
     "statistics": "",

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stochbind.analysis.validation import Validation
+    from stochbind.engine.layout import Forecast
     from stochbind.engine.plan import Plan
     from stochbind.engine.store import Store
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
     """What a run is about to do, and warnings, one line each."""
+    from stochbind.engine.layout import Forecast
+
     scenario = plan.scenario
     unit = "" if scenario.reduced else " s"
     yield (
@@ -25,7 +28,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     )
     if plan.statistics:
         yield f"Statistics: {', '.join(item.name for item in plan.statistics)}."
-    yield forecast_line(plan)
+    yield forecast_line(Forecast.of(plan))
     yield f"The array is {scenario.langevin().stability.sentence}."
     words = f'Solver "{plan.solver}"'
     if plan.solver == "exact":
@@ -40,11 +43,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
             yield f"Note: {note}"
 
 
-def forecast_line(plan: Plan) -> str:
-    """What the run will need."""
-    from stochbind.engine.layout import Forecast
-
-    forecast = Forecast.of(plan)
+def forecast_line(forecast: Forecast) -> str:
+    """What a run will need."""
     return (
         f"Forecast: {forecast.n_tasks} units of work, about {_seconds(forecast.time)} of one core; up to "
         f"{_bytes(forecast.n_bytes)} on disk in {forecast.n_files} files; {_bytes(forecast.worker_bytes)} of memory a "

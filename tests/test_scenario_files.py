@@ -19,7 +19,7 @@ from stochbind.errors import ScenarioError
 from stochbind.scenario import Gas, Oscillator, files, parse, scenario_from_dict
 
 SCENARIOS = Path(__file__).parent.parent / "scenarios"
-SHIPPED = sorted(SCENARIOS.glob("*.toml"))
+SHIPPED = [path for path in sorted(SCENARIOS.glob("*.toml")) if "\n[sweep]" not in path.read_text()]
 TWEEZERS = """\
 # two spheres
 name = "pair"

@@ -9,14 +9,16 @@ import pytest
 import stochbind as sb
 from stochbind.engine.layout import Forecast
 from stochbind.analysis import thermodynamics
-from stochbind.scenario import json_schema
+from stochbind.scenario import json_schema, read_any
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "scenarios").glob("*.toml"))
-LINEAR = [path for path in FILES if not sb.Scenario.from_toml(path).oscillators().forces]
+SWEEPS = [path for path in FILES if isinstance(read_any(path), sb.Sweep)]
+SINGLE = [path for path in FILES if path not in SWEEPS]
+LINEAR = [path for path in SINGLE if not sb.Scenario.from_toml(path).oscillators().forces]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SINGLE, ids=lambda path: path.stem)
 def test_shipped_scenario(path, tmp_path):
     scenario = sb.Scenario.from_toml(path)
     assert scenario.source
@@ -89,3 +91,18 @@ def test_a_changed_copy_is_computed_and_checked_anew(unidirectional):
     assert changed.oscillators().coupling[0, 1] == pytest.approx(2 * coupling, rel=1e-12)
     with pytest.raises(sb.errors.ScenarioError, match="must be positive"):
         unidirectional.particle[0].model_copy(update={"power": -1.0})
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_shipped_sweep_agrees_with_the_theory(path, tmp_path):
+    sweep = sb.Sweep.from_toml(path)
+    assert sweep.base.source
+    assert sweep.base.description
+    store = sb.run(sweep, tmp_path / "sweep.zarr")
+    for index in range(sweep.size):
+        assert sweep.point(index).langevin().stability.stable
+        assert sb.Plan.from_scenario(sweep.point(index)).relaxation_note() is None
+        found = sb.validate(sb.open(store.point_path(index)))
+        assert found.agrees, (index, found.worst)
+    wrong = sb.validate(sb.open(store.point_path(0)), sweep.point(sweep.size - 1), initial="thermal")
+    assert not wrong.agrees  # the twin: another point

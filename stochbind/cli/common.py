@@ -17,7 +17,7 @@ import typer
 from stochbind import errors
 
 if TYPE_CHECKING:
-    from stochbind.scenario import Scenario
+    from stochbind.scenario import Scenario, Sweep
 
 ScenarioArgument = Annotated[str, typer.Argument(help="A scenario file, or the name of a shipped one.")]
 StoreArgument = Annotated[str, typer.Argument(help="Directory of a Zarr store, or its URL.")]
@@ -42,19 +42,19 @@ def shipped() -> dict[str, Path]:
     return {}
 
 
-def scenario_of(text: str) -> Scenario:
-    """The scenario of a file, or the shipped one of this name."""
-    from stochbind.scenario import Scenario
+def scenario_of(text: str) -> Scenario | Sweep:
+    """The scenario or the sweep of a file, or the shipped one of this name."""
+    from stochbind.scenario import read_any
 
     known = shipped()
     if os.path.exists(text) and not (text in known and os.path.isdir(text)):
-        return Scenario.from_toml(text)
+        return read_any(text)
     if text in known:
-        return Scenario.from_toml(known[text])
+        return read_any(known[text])
     close = difflib.get_close_matches(text, known, n=1)
     if close:
         raise errors.ScenarioError(f"{text}: there is no such file and no such scenario; did you mean {close[0]}?")
-    return Scenario.from_toml(text)
+    return read_any(text)
 
 
 def duration_of(text: str, scenario: Scenario) -> float:

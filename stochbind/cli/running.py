@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stochbind import errors, reports
+from stochbind.cli import sweeping
 from stochbind.cli.common import (
     JsonOption,
     ParallelOption,
@@ -69,13 +70,14 @@ def run(
 ) -> None:
     """Run a scenario into a store; the same line continues an interrupted run."""
     from stochbind.engine.plan import Plan
+    from stochbind.scenario import Sweep
 
     laboratory, piece = scenario_of(scenario), part_of(part)
-    plan = Plan.from_scenario(
-        laboratory,
+    base = laboratory.base if isinstance(laboratory, Sweep) else laboratory
+    settings: dict[str, Any] = dict(
         n_trajectories=trajectories,
         n_steps=steps,
-        step=None if step is None else duration_of(step, laboratory),
+        step=None if step is None else duration_of(step, base),
         save_every=save_every,
         seed=seed,
         initial=initial,
@@ -88,6 +90,11 @@ def run(
         else tuple(word.strip() for word in statistics.split(",") if word.strip()),
         keep_bits=keep_bits,
     )
+    if isinstance(laboratory, Sweep):
+        how: dict[str, Any] = {"parallel": parallel, "workers": workers, "dry_run": dry_run, "quiet": quiet}
+        sweeping.run(laboratory, output, settings, part=piece, **how)
+        return
+    plan = Plan.from_scenario(laboratory, **settings)
     if dry_run:
         plan.coefficients()  # where a solver refuses a step
         for line in reports.plan_lines(plan):

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stochbind import errors, reports
+from stochbind.cli import sweeping
 from stochbind.cli.common import JsonOption, StoreArgument, say, scenario_of, shipped
 
 if TYPE_CHECKING:
     from stochbind.analysis.validation import Validation
-    from stochbind.scenario import Scenario
+    from stochbind.scenario import Scenario, Sweep
 
 
 def register(app: typer.Typer) -> None:
@@ -31,14 +32,14 @@ def info(
     """Show a scenario with all derived quantities, or a store with its progress."""
     import numpy as np
 
-    store = None
-    if "://" in path or (Path(path).is_dir() and path not in shipped()):
-        from stochbind.engine.store import Store
+    from stochbind.scenario import Sweep
 
-        store = Store.open(path)
-        scenario = store.plan.scenario
+    of_store: dict[str, Any] | None = None
+    if "://" in path or (Path(path).is_dir() and path not in shipped()):
+        found, of_store = _stored(path)
     else:
-        scenario = scenario_of(path)
+        found = scenario_of(path)
+    scenario = found.base if isinstance(found, Sweep) else found
     equations = scenario.langevin()
     stability = equations.stability
     derived = scenario.derived()
@@ -58,8 +59,10 @@ def info(
             },
             "notes": scenario.notes(),
         }
-        if store is not None:
-            report["store"] = reports.store_report(store)
+        if isinstance(found, Sweep):
+            report["sweep"] = {key: value for key, value in found.to_dict().items() if key != "base"}
+        if of_store is not None:
+            report["store"] = of_store
         print(json.dumps(reports.json_ready(report), indent=2, allow_nan=False))
         return
     print(f"{scenario.name} ({scenario.kind}, {scenario.n_particles} particles)")
@@ -74,14 +77,33 @@ def info(
     print(f"\nThe array is {stability.sentence}.")
     for note in scenario.notes():
         print(f"Note: {note}")
-    if store is not None:
+    if isinstance(found, Sweep):
+        print(f"A sweep of it: {sweeping.axes_line(found)}.")
+    if of_store is not None:
         print()
-        for key, value in reports.store_report(store).items():
+        for key, value in of_store.items():
             print(f"{key}: {value}")
+
+
+def _stored(path: str) -> tuple[Scenario | Sweep, dict[str, Any]]:
+    """What a store was made of, and how far it is."""
+    from stochbind.engine.store import Store
+    from stochbind.engine.sweep_store import SweepStore, is_sweep
+
+    if is_sweep(path):
+        many = SweepStore.open(path)
+        return many.sweep, sweeping.report(many)
+    store = Store.open(path)
+    return store.plan.scenario, reports.store_report(store)
 
 
 def validate(store: StoreArgument, as_json: JsonOption = False) -> None:
     """Compare a finished run with the exact theory; fails if anything is off by more than five standard errors."""
+    from stochbind.engine.sweep_store import is_sweep
+
+    if is_sweep(store):
+        sweeping.validate(store, as_json)
+        return
     result, _ = _validation(store)
     if as_json:
         report = {
@@ -135,7 +157,7 @@ def scenarios(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of scenario files.")] = False,
 ) -> None:
     """List the shipped scenarios, or print one of them as a start for your own."""
-    from stochbind.scenario import Scenario, json_schema
+    from stochbind.scenario import Sweep, json_schema, read_any
 
     if schema:
         print(json.dumps(json_schema(), indent=2))
@@ -147,8 +169,9 @@ def scenarios(
         print(known[name].read_text(encoding="utf-8"), end="")
         return
     for key, path in known.items():
-        description = " ".join(Scenario.from_toml(path).description.split())
-        print(f"{key}: {description}")
+        found = read_any(path)
+        scenario = found.base if isinstance(found, Sweep) else found
+        print(f"{key}: {' '.join(scenario.description.split())}")
 
 
 def _validation(path: str) -> tuple[Validation, Scenario]:
