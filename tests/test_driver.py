@@ -1,5 +1,6 @@
 """The driver: every task is done once its turn has come, whatever happens to workers, and nobody waits for ever."""
 
+import contextlib
 import errno
 import functools
 import json
@@ -12,7 +13,6 @@ import threading
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from stochbind.engine import driver
@@ -348,56 +348,39 @@ def test_suspects_never_run_at_once():
     assert sorted(gathered.tasks) == [1, 3, 4, 5, 6, 7, 8]
 
 
+class Killing(Gathered):
+    """Kills a worker, chosen at random, whenever some more tasks are finished."""
+
+    def __init__(self, pids, every, most):
+        self.pids, self.every, self.most = pids, every, most
+        self.rng, self.n = random.Random(3), 0
+
+    def __call__(self, task, receipt):
+        super().__call__(task, receipt)
+        if len(self) % self.every == 0 and self.n < self.most and (pids := sorted(self.pids())):
+            self.n += 1
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.rng.choice(pids), signal.SIGKILL)
+
+
 def test_real_processes_killed_at_random_and_one_that_is_poison():
-    rng, kills = random.Random(3), []
-    work, gathered = functools.partial(deadly, 0.1, {40}), Gathered()
-    stop = threading.Event()
-
-    def kill():
-        while not stop.wait(0.25):
-            children = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
-            if children:
-                kills.append(rng.choice(children))
-                kills[-1].kill()
-
-    killer = threading.Thread(target=kill)
     with process_workers(3) as workers:
-        killer.start()
-        try:
-            failures = drive(work, (range(i, i + 4) for i in range(0, 80, 4)), workers, progress=gathered)
-        finally:
-            stop.set()
-            killer.join()
-    assert len(kills) >= 8
+        killing = Killing(lambda: [worker.process.pid for worker in workers._workers], every=3, most=30)
+        work = functools.partial(deadly, 0.02, {40})
+        failures = drive(work, (range(i, i + 4) for i in range(0, 120, 4)), workers, progress=killing)
+    assert killing.n == 30
     assert {failure.task for failure in failures} == {40}
-    assert sorted(gathered.tasks) == sorted(set(range(80)) - {40, 41, 42, 43})
+    assert sorted(killing.tasks) == sorted(set(range(120)) - {40, 41, 42, 43})
 
 
 def test_a_real_cluster_with_workers_killed_and_a_task_that_is_poison():
-    rng, kills, gathered = random.Random(4), [], Gathered()
-    stop = threading.Event()
     with local_dask_workers(2) as workers:
-
-        def kill():
-            while not stop.wait(1.0):
-                pids = list(workers._client.run(os.getpid, on_error="ignore").values())
-                if pids:
-                    kills.append(rng.choice(pids))
-                    os.kill(kills[-1], signal.SIGKILL)
-                if len(kills) == 5:
-                    return
-
-        killer = threading.Thread(target=kill)
-        killer.start()
-        try:
-            work = functools.partial(deadly, 0.1, {20})
-            failures = drive(work, ((i, i + 100) for i in range(50)), workers, progress=gathered)
-        finally:
-            stop.set()
-            killer.join()
-    assert kills
-    assert {failure.task for failure in failures} == {20}
-    assert sorted(gathered.tasks) == sorted(({*range(50)} | {*range(100, 150)}) - {20, 120})
+        killing = Killing(lambda: workers._client.run(os.getpid, on_error="ignore").values(), every=7, most=3)
+        work = functools.partial(deadly, 0.02, {10})
+        failures = drive(work, ((i, i + 100) for i in range(20)), workers, progress=killing)
+    assert killing.n == 3
+    assert {failure.task for failure in failures} == {10}
+    assert sorted(killing.tasks) == sorted(({*range(20)} | {*range(100, 120)}) - {10, 110})
 
 
 def test_a_task_that_hangs_is_given_up_and_the_others_go_on():

@@ -335,10 +335,12 @@ def _address(cluster: Any) -> Any:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """What happens to workers is told by exceptions; the log of distributed repeats it as tracebacks."""
-    logger = logging.getLogger("distributed")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]  # the two have own levels
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -79,7 +79,7 @@ class ProcessWorkers:
         self._n = n
         self._queue: deque[Handle] = deque()
         self._finished: list[Handle] = []
-        self._stillborn = 0  # processes in a row that died before they could take a task
+        self._stillborn = 0  # processes in a row that failed before they could take a task
         self._function: tuple[Callable[..., Any], bytes] | None = None
         self._workers: list[Worker] = []
         self._fill()
@@ -196,11 +196,15 @@ class ProcessWorkers:
 
     def _bury(self, worker: Worker) -> None:
         """A process died: its call is lost if it had begun, and goes to another if not."""
-        self._stillborn = 0 if worker.ready else self._stillborn + 1
+        worker.process.join(1.0)
+        code = worker.process.exitcode
+        if worker.ready:
+            self._stillborn = 0
+        elif code is not None and code > 0:  # not by a signal: its own fault
+            self._stillborn += 1
         handle = worker.handle
         if handle is not None and worker.begun:
-            worker.process.join(1.0)
-            handle.error = WorkerDied(f"its process ended with exit code {worker.process.exitcode}")
+            handle.error = WorkerDied(f"its process ended with exit code {code}")
             self._finished.append(handle)
         elif handle is not None:
             self._queue.appendleft(handle)
