@@ -10,5 +10,5 @@ lock() {
     uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
         --no-emit-index-url --quiet --output-file "$@"
 }
-lock requirements.lock --all-extras --group build "$@"
+lock requirements.lock --extra test --extra check --extra docs --group build "$@"
 lock requirements-bench.lock --group build --group bench --constraints requirements.lock "$@"

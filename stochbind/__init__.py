@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from stochbind.analysis.validation import Validation as Validation
     from stochbind.analysis.validation import validate as validate
     from stochbind.engine.ensemble import run as run
+    from stochbind.engine.extension import extend as extend
     from stochbind.engine.plan import Plan as Plan
     from stochbind.engine.reading import open_dataset as open  # noqa: F401
+    from stochbind.engine.repairing import repair as repair
     from stochbind.engine.simulation import simulate as simulate
     from stochbind.engine.store import Store as Store
     from stochbind.engine.workers import dask_workers as dask_workers
@@ -39,11 +41,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+# Name: module, and after a colon the name there if it is another one; a module itself has nothing after the colon.
 _HOME = {
     "Estimate": "analysis.statistics",
     "Validation": "analysis.validation",
     "validate": "analysis.validation",
     "run": "engine.ensemble",
+    "extend": "engine.extension",
+    "repair": "engine.repairing",
     "dask_workers": "engine.workers",
     "local_dask_workers": "engine.workers",
     "process_workers": "engine.workers",
@@ -51,7 +56,7 @@ _HOME = {
     "thread_workers": "engine.workers",
     "simulate": "engine.simulation",
     "Plan": "engine.plan",
-    "open": "engine.reading",
+    "open": "engine.reading:open_dataset",
     "Store": "engine.store",
     "Force": "forces",
     "Langevin": "langevin",
@@ -64,10 +69,10 @@ _HOME = {
     "Scenario": "scenario",
     "Sweep": "scenario",
     "TweezerScenario": "scenario",
-    "errors": "",
-    "statistics": "",
-    "fields": "",
-    "plots": "",
+    "errors": ":",
+    "fields": ":",
+    "plots": ":",
+    "statistics": "scenario:",
 }
 
 __all__ = [*_HOME, "__version__"]
@@ -76,12 +81,10 @@ __all__ = [*_HOME, "__version__"]
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'stochbind' has no attribute {name!r}")
-    if name == "statistics":
-        return importlib.import_module("stochbind.scenario.statistics")
-    if not _HOME[name]:
-        return importlib.import_module(f"stochbind.{name}")
-    module = importlib.import_module(f"stochbind.{_HOME[name]}")
-    return getattr(module, "open_dataset" if name == "open" else name)
+    home, renamed, theirs = _HOME[name].partition(":")
+    if renamed and not theirs:
+        return importlib.import_module(".".join(filter(None, ("stochbind", home, name))))
+    return getattr(importlib.import_module(f"stochbind.{home}"), theirs or name)
 
 
 def __dir__() -> list[str]:
