@@ -1,0 +1,454 @@
+"""Sweeps as runs: every point is the run it would be alone, and nothing is lost on the way."""
+
+import hashlib
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import stochbind as sb
+import systems
+from stochbind.analysis import validation
+from stochbind.cli import app
+from stochbind.engine import sweeps
+from stochbind.engine.layout import Layout
+from stochbind.engine.sweep_store import SweepStore, is_sweep
+from stochbind.engine.sweeps import run_sweep, with_run
+from stochbind.errors import (
+    IncompleteError,
+    PlanError,
+    StoreDamagedError,
+    StoreError,
+    StoreLockedError,
+    StoreMismatchError,
+    UnstableError,
+)
+
+SCENARIOS = Path(__file__).parent.parent / "scenarios"
+RUN = {"step": 0.4, "n_steps": 60, "n_trajectories": 40, "seed": 3}
+STIFFNESS = {"parameter": "particle[0].stiffness", "values": [1.0, 1.5, 2.0]}
+COLD = {"parameter": "particle[1].bath_temperature", "values": [0.5, 2.0], "name": "cold"}
+
+
+def sweep(*axes, same_noise=False, **run):
+    base = systems.pair_scenario(0.5, 0.2).model_copy(update={"run": {**RUN, **run}})
+    return sb.Sweep(base, axes or (STIFFNESS, COLD), same_noise=same_noise)
+
+
+@pytest.fixture(autouse=True)
+def small_units(monkeypatch):
+    """Four units a point."""
+    monkeypatch.setattr(Layout, "of", classmethod(lambda cls, plan, n_runs=1: cls(32, 32)))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    path = tmp_path_factory.mktemp("finished") / "sweep.zarr"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Layout, "of", classmethod(lambda cls, plan, n_runs=1: cls(32, 32)))
+        sb.run(sweep(), path)
+    return path
+
+
+def digest(path):
+    """Hash of all files of a store but the locks, names included."""
+    result = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file() and file.parent.name != "lock"):
+        result.update(str(file.relative_to(path)).encode() + b"\0" + file.read_bytes())
+    return result.hexdigest()
+
+
+def n_files(path):
+    """Number of files of a store that is being written."""
+    return sum(len(names) for _, _, names in os.walk(path))
+
+
+# ---------------------------------------------------------------------- the numbers
+
+
+def test_every_point_is_the_run_that_it_would_be_alone(finished, tmp_path):
+    found = SweepStore.open(finished)
+    assert found.sweep.size == 6
+    for index in (0, 5):
+        plan = sb.Plan.from_scenario(sweep().point(index))
+        alone = sb.run(plan, tmp_path / f"{index}.zarr")
+        assert digest(tmp_path / f"{index}.zarr") == digest(finished / "points" / str(index))
+        assert alone.plan.fingerprint == found.point(index).plan.fingerprint
+    assert digest(finished / "points/1") != digest(finished / "points/0")  # the twin
+
+
+def test_points_have_noise_of_their_own_or_the_same(tmp_path):
+    twice = {"parameter": "run.allowed_bias", "values": [0.01, 0.02]}  # which changes no number of an exact run
+    sb.run(sweep(twice, allowed_bias=0.01), tmp_path / "own.zarr")
+    sb.run(sweep(twice, same_noise=True, allowed_bias=0.01), tmp_path / "same.zarr")
+    own, same = (sb.open(tmp_path / f"{name}.zarr").position.values for name in ("own", "same"))
+    np.testing.assert_array_equal(same[0], same[1])
+    np.testing.assert_array_equal(own[0], same[0])
+    assert not np.any(own[0] == own[1])
+
+
+def test_one_dataset_has_the_parameters_in_front(finished):
+    found = sb.open(finished)
+    assert found.position.dims == ("stiffness", "cold", "trajectory", "time", "particle", "axis")
+    assert found.position.shape == (3, 2, 40, 60, 2, 1)
+    assert found.position.chunks is not None
+    np.testing.assert_array_equal(found.stiffness, [1.0, 1.5, 2.0])
+    np.testing.assert_array_equal(found.cold, [0.5, 2.0])
+    assert found.cold.attrs["long_name"] == "particle[1].bath_temperature"
+    np.testing.assert_array_equal(found.point, [[0, 1], [2, 3], [4, 5]])
+    assert (found.units_done, found.units_total) == (24, 24)
+    for index, name in [(i, name) for i in range(6) for name in ("position", "velocity")]:
+        place = dict(zip(("stiffness", "cold"), sweep().indices(index), strict=True))
+        alone = sb.open(finished / "points" / str(index))[name]
+        np.testing.assert_array_equal(found[name].isel(place), alone)
+        np.testing.assert_array_equal(found[name].isel(place)[3:30:7, -1, 1], alone[3:30:7, -1, 1])
+    assert not np.array_equal(found.position[0, 1], found.position[1, 0])  # the twin: axes exchanged
+    np.testing.assert_array_equal(found.velocity.sel(stiffness=1.5).values, found.velocity.values[1])
+    np.testing.assert_array_equal(
+        found.position[::2, :, 5, [3, 1]].values, found.position.values[::2, :, 5][:, :, [3, 1]]
+    )
+    assert sb.Sweep.from_dict(json.loads(found.attrs["sweep"])).to_dict() == sweep().to_dict()
+    assert "pair" in found.attrs["scenario"]
+
+
+def test_units_of_coordinates_are_told(unidirectional, tmp_path):
+    axis = {"parameter": "gas.pressure", "values": [100.0, 200.0]}
+    sb.run(with_run(sb.Sweep(unidirectional, [axis]), n_trajectories=2, n_steps=4), tmp_path / "run.zarr")
+    assert sb.open(tmp_path / "run.zarr").pressure.attrs["units"] == "Pa"
+
+
+def test_statistics_have_the_parameters_in_front(tmp_path):
+    run = {
+        "statistics": [
+            {"kind": "moments", "window": 8},
+            {"kind": "histograms", "of": "position", "window": 8, "start": 15},
+        ]
+    }
+    path = tmp_path / "sweep.zarr"
+    sb.run(sweep(COLD, record=False, **run), path)
+    found = sb.open(path)
+    assert "position" not in found
+    for index in range(2):
+        alone = sb.open(path / "points" / str(index))
+        assert set(alone.data_vars) <= set(found.data_vars)
+        for name in [*alone.data_vars, *(name for name in alone.coords if name not in alone.indexes)]:
+            np.testing.assert_array_equal(found[name].isel(cold=index), alone[name], err_msg=str(name))
+    edges = found.histogram_position_edge
+    assert edges.dims[0] == "cold"
+    assert not np.array_equal(edges[0], edges[1])  # they follow the bath
+    assert found.histogram_position_from_time.dims == ("cold",)
+    begin = sb.open(path / "points/0").histogram_position.attrs["start"]
+    assert found.histogram_position_from_time[0] == begin > 0
+
+
+def test_arrays_cross_to_other_processes(finished):
+    found = sb.open(finished).position
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(found)).values, found.values)
+
+
+def test_diverged_trajectories_are_told(tmp_path):
+    soft = {"parameter": "particle[0].cubic_stiffness", "values": [1.0, -0.08]}
+    base = sb.Scenario.from_toml(SCENARIOS / "duffing_particle.toml")
+    run_sweep(sb.Sweep(base, [soft]), tmp_path / "sweep.zarr", n_trajectories=64)
+    found = sb.open(tmp_path / "sweep.zarr").diverged
+    assert found.dims == ("cubic_stiffness", "trajectory")
+    assert not found[0].any()
+    lost = sb.open(tmp_path / "sweep.zarr/points/1").attrs["diverged"]
+    np.testing.assert_array_equal(np.flatnonzero(found[1]), lost)
+    assert 0 < len(lost) < 64
+
+
+# ---------------------------------------------------------------------- workers, parts, interruptions
+
+
+def test_stores_are_the_same_file_by_file_for_any_workers_and_parts(finished, tmp_path):
+    expected = digest(finished)
+    with sb.process_workers(2) as workers:
+        run_sweep(sweep(), tmp_path / "processes.zarr", workers=workers)
+    for k in (3, 1, 2):
+        run_sweep(sweep(), tmp_path / "parts.zarr", part=(k, 3))
+    for name in ("processes", "parts"):
+        assert digest(tmp_path / f"{name}.zarr") == expected, name
+    names = [file.name for file in (tmp_path / "parts.zarr/points/0/position").rglob("*") if file.is_file()]
+    assert len(names) == 1 + 4
+    assert digest(finished / "points/0") != digest(finished / "points/1")  # the twin
+
+
+def test_a_part_is_every_kth_block_of_all_points(tmp_path):
+    seen = []
+    store = run_sweep(sweep(), tmp_path / "sweep.zarr", part=(2, 5), progress=lambda *numbers: seen.append(numbers))
+    blocks = store.done.all(axis=2).ravel()
+    np.testing.assert_array_equal(np.flatnonzero(blocks), [1, 6, 11])
+    assert not (store.done.any(axis=2).ravel() & ~blocks).any()
+    assert (seen[0], seen[-1]) == ((0, 6, 0), (6, 6, 0))
+    assert sorted(int(point.name) for point in (tmp_path / "sweep.zarr/points").iterdir() if point.is_dir()) == [
+        0,
+        3,
+        5,
+    ]
+
+
+def test_interrupted_after_any_unit_it_continues(tmp_path, monkeypatch):
+    path = tmp_path / "sweep.zarr"
+    write = sb.Store.write
+
+    class PowerCut(BaseException):
+        pass
+
+    def once(store, *arguments):
+        write(store, *arguments)
+        raise PowerCut
+
+    for units in range(1, 9):
+        with monkeypatch.context() as patch:
+            patch.setattr(sb.Store, "write", once)
+            with pytest.raises(PowerCut):
+                run_sweep(sweep(COLD), path, workers="serial")
+        assert SweepStore.open(path).done.sum() == units
+    assert run_sweep(sweep(COLD), path).done.all()
+    run_sweep(sweep(COLD), tmp_path / "whole.zarr")
+    assert digest(path) == digest(tmp_path / "whole.zarr")
+
+
+def test_points_are_made_when_their_turn_comes(tmp_path, monkeypatch):
+    many = {"parameter": "particle[0].stiffness", "start": 1.0, "stop": 2.0, "n": 20}
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sb.Store, "write", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(sweep(many), tmp_path / "sweep.zarr", workers="serial")
+    begun = list((tmp_path / "sweep.zarr/points").glob("*/zarr.json"))
+    assert 1 <= len(begun) <= 2 * sweeps._AHEAD
+    with pytest.warns(UserWarning, match="0 of 20 points and 0 of 80 units are done"):
+        found = sb.open(tmp_path / "sweep.zarr")
+    assert np.isnan(found.position[:, :2]).all()
+
+
+def test_a_partial_sweep_is_readable(tmp_path):
+    path = tmp_path / "sweep.zarr"
+    run_sweep(sweep(), path, part=(1, 4))
+    with pytest.warns(UserWarning, match=r"0 of 6 points and 6 of 24 units are done; the rest is NaN"):
+        found = sb.open(path)
+    assert (found.units_done, found.units_total) == (6, 24)
+    there = np.isfinite(found.position.values).all(axis=(3, 4, 5)).reshape(6, 40)
+    expected = np.zeros((6, 40), dtype=bool)
+    expected[[0, 2, 4], :32] = True
+    np.testing.assert_array_equal(there, expected)
+    with pytest.raises(IncompleteError, match="0 of 6 points and 6 of 24 units are done"):
+        SweepStore.open(path).require_complete()
+    with pytest.raises(IncompleteError, match=r"point 1 .*cold|point 1 \(particle"):
+        SweepStore.open(path).point(1)
+
+
+def test_a_sweep_that_was_killed_again_and_again_ends_with_the_same_bytes(tmp_path):
+    """SIGKILL in the making of points and in the writing of units."""
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path[:0] = {[str(p) for p in sys.path if p]!r}\n"
+        "import test_sweep_runs\n"
+        "from stochbind.engine.layout import Layout\n"
+        "Layout.of = classmethod(lambda cls, plan, n_runs=1: cls(8, 16))\n"
+        "print('ready', flush=True)\n"
+        "test_sweep_runs.sb.run(test_sweep_runs.sweep(test_sweep_runs.STIFFNESS), sys.argv[1])\n"
+    )
+    expected, path = tmp_path / "expected.zarr", tmp_path / "killed.zarr"
+    subprocess.run([sys.executable, script, expected], check=True, capture_output=True, timeout=120)
+    generator, killed = np.random.default_rng(1), 0
+    for wanted in (0, 60, 200, 350):
+        process = subprocess.Popen([sys.executable, script, path], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        while process.poll() is None and n_files(path) <= wanted:
+            time.sleep(0.005)
+        time.sleep(generator.uniform(0.0, 0.1))
+        killed += process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert killed >= 2
+    subprocess.run([sys.executable, script, path], check=True, capture_output=True, timeout=120)
+    assert not [file for file in path.rglob("*") if file.name.endswith((".draft", ".partial"))]
+    assert digest(path) == digest(expected)
+
+
+def test_remains_of_killed_runs_are_removed(tmp_path):
+    path = tmp_path / "sweep.zarr"
+    run_sweep(sweep(COLD), path, part=(1, 2))
+    (path / "points/.1.elsewhere.1.abcdef01.draft/position").mkdir(parents=True)
+    run_sweep(sweep(COLD), path)
+    assert not list((path / "points").glob(".*"))
+
+
+def test_one_lock_is_for_all_points(finished):
+    done = np.zeros((6, 2, 2), dtype=bool)
+    with SweepStore.open(finished).place.lock(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SweepStore, "done", done)
+        for part in (None, (1, 2)):
+            with pytest.raises(StoreLockedError, match="another run"):
+                run_sweep(sweep(), finished, part=part)
+
+
+def test_sweeps_are_kept_in_memory_too():
+    store = sb.run(sweep(COLD), "memory://sweep_runs/sweep.zarr")
+    assert store.done.all()
+    assert np.isfinite(sb.open("memory://sweep_runs/sweep.zarr").position).all()
+
+
+# ---------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize("name", ["n_steps", "save_every", "n_trajectories"])
+def test_what_changes_the_shape_cannot_be_swept(tmp_path, name):
+    axis = {"parameter": f"run.{name}", "values": [1, 2]}
+    with pytest.raises(PlanError, match=f"`run.{name}` cannot be swept in one store, as it changes the shape"):
+        sb.run(sweep(axis, save_every=1), tmp_path / "sweep.zarr")
+    assert not (tmp_path / "sweep.zarr").exists()
+
+
+def test_other_parameters_of_the_run_can_be_swept(tmp_path):
+    axis = {"parameter": "run.solver", "values": ["exact", "strang"]}
+    store = sb.run(sweep(axis, solver="exact", step=0.1), tmp_path / "sweep.zarr")
+    assert [store.point(i).plan.solver for i in range(2)] == ["exact", "strang"]
+    assert list(sb.open(tmp_path / "sweep.zarr").solver.values) == ["exact", "strang"]
+
+
+def test_a_point_that_cannot_be_run_is_named(tmp_path):
+    strong = {"parameter": "coupling[0][1]", "values": [0.5, 60.0]}
+    with pytest.raises(UnstableError, match=r"point 1 \(coupling\[0\]\[1\] = 60.0\): "):
+        sb.run(sweep(strong, initial="stationary"), tmp_path / "sweep.zarr")
+    assert not (tmp_path / "sweep.zarr").exists()
+
+
+def test_names_of_axes_do_not_clash_with_statistics(tmp_path):
+    with pytest.raises(PlanError, match="axis 'moments_start' is named like"):
+        sb.run(sweep({**COLD, "name": "moments_start"}, statistics=["moments"]), tmp_path / "sweep.zarr")
+
+
+def test_overrides_go_to_all_points():
+    found = with_run(sweep(), seed=10, n_trajectories=7, solver=None, statistics=("moments",))
+    assert [found.point(i).run.seed for i in (0, 5)] == [10, 15]
+    assert {found.point(i).run.n_trajectories for i in range(6)} == {7}
+    assert found.point(3).run.statistics[0].name == "moments"
+    assert with_run(sweep(), seed=None).to_dict() == sweep().to_dict()
+    with pytest.raises(PlanError, match="`n_trajectories` must be at least 1"):
+        with_run(sweep(), n_trajectories=0)
+    with pytest.raises(PlanError, match="no field `colour`"):
+        with_run(sweep(), colour=1)
+    with pytest.raises(PlanError, match="`seed` is swept"):
+        with_run(sweep({"parameter": "run.seed", "values": [1, 2]}), seed=3)
+
+
+def test_another_sweep_is_refused_with_the_difference(finished, tmp_path):
+    before = digest(finished)
+    for other, difference in (
+        (sweep(STIFFNESS, {**COLD, "values": [0.5, 2.5]}), r"sweep.axis\[1\].values\[1\]: 2.0 -> 2.5"),
+        (sweep(n_steps=80), "run.n_steps: 60 -> 80"),
+        (sweep(same_noise=True), "sweep.same_noise: False -> True"),
+    ):
+        with pytest.raises(StoreMismatchError, match=difference):
+            sb.run(other, finished)
+    plan = sb.Plan.from_scenario(sweep().point(0))
+    with pytest.raises(StoreError, match=r"holds a sweep of many runs; open one of them, such as .*points/0"):
+        sb.run(plan, finished)
+    sb.run(plan, tmp_path / "one.zarr")
+    with pytest.raises(StoreMismatchError, match="holds one run, and no sweep"):
+        sb.run(sweep(), tmp_path / "one.zarr")
+    with pytest.raises(StoreError, match="holds no sweep"):
+        SweepStore.open(tmp_path / "one.zarr")
+    assert (is_sweep(finished), is_sweep(tmp_path / "one.zarr")) == (True, False)
+    assert digest(finished) == before
+
+
+def test_a_name_is_no_difference(finished):
+    renamed = sb.Sweep(sweep().base.model_copy(update={"name": "another"}), sweep().axes)
+    assert sb.run(renamed, finished).done.all()
+
+
+def test_damage_is_told(tmp_path):
+    path = tmp_path / "sweep.zarr"
+    sb.run(sweep(COLD), path)
+    root = path / "zarr.json"
+    text = root.read_text()
+    root.write_text(text.replace('"seed": 3', '"seed": 4'))
+    with pytest.raises(StoreDamagedError, match=r"zarr\.json was altered"):
+        sb.open(path)
+    root.write_text(text)
+    (path / "points/0").rename(path / "points/x")
+    (path / "points/1").rename(path / "points/0")
+    (path / "points/x").rename(path / "points/1")
+    with pytest.raises(StoreDamagedError, match=r"points/0: is not the run of point 0 \(particle"):
+        sb.open(path)
+
+
+# ---------------------------------------------------------------------- the command line
+
+
+FILE = """
+name = "pair"
+kind = "oscillators"
+units = "reduced"
+coupling = [[0.0, 0.5], [0.2, 0.0]]
+[[particle]]
+mass = 1.0
+stiffness = 1.0
+damping_rate = 0.3
+bath_temperature = 1.0
+[[particle]]
+mass = 1.0
+stiffness = 1.0
+damping_rate = 0.3
+bath_temperature = 0.8
+[run]
+step = 0.4
+n_steps = 60
+n_trajectories = 64
+[sweep]
+[[sweep.axis]]
+parameter = "coupling[1][0]"
+values = [0.0, 0.5]
+"""
+
+
+def invoke(*arguments, code=0):
+    result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_the_command_line_runs_shows_and_validates(tmp_path, monkeypatch):
+    file, path = tmp_path / "sweep.toml", tmp_path / "sweep.zarr"
+    file.write_text(FILE)
+    shown = invoke("run", file, "-o", path, "--dry-run").stdout
+    assert "2 points (coupling 2)" in shown
+    assert f"Forecast: {2 * 2 * 2} units" in shown  # of 32 trajectories and 32 states
+    assert not path.exists()
+    assert "A sweep of it: 2 points (coupling 2)" in invoke("info", file).stdout
+    with pytest.raises(StoreError, match="no such store"):
+        invoke("validate", path)
+    result = invoke("run", file, "-o", path, "--parallel", "threads", "--part", "1/2")
+    assert "part 1/2 is done; 4 of 8 units" in result.stderr
+    with pytest.raises(IncompleteError, match="4 of 8 units"):
+        invoke("validate", path)
+    assert json.loads(invoke("info", path, "--json").stdout)["store"]["points_begun"] == 2
+    assert "complete, fingerprint" in invoke("run", file, "-o", path, "--parallel", "threads").stderr
+    assert "complete already" in invoke("run", file, "-o", path, "--parallel", "threads").stderr
+    assert "points_done: 2" in invoke("info", path).stdout
+    report = json.loads(invoke("validate", path, "--json").stdout)
+    assert report["agrees"]
+    assert [point["parameters"] for point in report["points"]] == [{"coupling": 0.0}, {"coupling": 0.5}]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        worst = sb.validate(sb.open(path / "points/1")).worst
+    assert report["points"][1]["worst"]["z"] == worst.z
+    monkeypatch.setattr(validation, "LARGEST_Z", 1e-6)
+    assert "DISAGREEMENT at 2 of 2 points" in invoke("validate", path, code=3).stdout
