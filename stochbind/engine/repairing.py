@@ -214,7 +214,8 @@ class _Structure:
             digests = json.loads(self._anew["zarr.json"])["attributes"]["stochbind"]["digests"]
             self._require(digests.get(damage.file) == store.digests.get(damage.file), damage.file)
             chunks = {key: data for key, data in self._anew.items() if key.startswith(f"{damage.file}/c")}
-            self._place.delete(key for key in self._place.keys(f"{damage.file}/c") if key not in chunks)
+            there = [key for key in self._place.keys(damage.file) if not key.endswith("zarr.json")]
+            self._place.delete(key for key in there if key not in chunks)
             self._place.write_all({key: data for key, data in chunks.items() if data != self._place.read(key)})
         return found
 

@@ -180,5 +180,9 @@ def _made_anew(store: Store, entry: npt.NDArray[np.uint8], block: int, segment: 
             return False
         if store.digest(block, now, unit) != entry[block, now].tobytes():
             return False
+        there = store.read_unit(block, now, checkpoint=False)
+        made, read = unit.data | unit.statistics, there.data | there.statistics
+        if any(made[name].tobytes() != read[name].tobytes() for name in read):
+            return False
         state = np.ascontiguousarray(unit.checkpoint.T)
     return True
