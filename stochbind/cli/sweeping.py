@@ -179,7 +179,7 @@ def _print_table(store: SweepStore, found: list[Validation]) -> None:
     from rich.table import Table
 
     sweep = store.sweep
-    table = Table(title=f"{store.path}: {axes_line(sweep)}", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=f"{store.path}: {sweep.size} points", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("point", justify="right", no_wrap=True)
     for axis in sweep.axes:
         table.add_column(f"{axis.name} {axis.unit}".rstrip(), justify="right", no_wrap=True)
