@@ -45,11 +45,6 @@ def deadly(seconds, poison, task):
     return task
 
 
-def hanging(which, task):
-    time.sleep(600 if task in which else 0.01)
-    return task
-
-
 def singles(n):
     return ((i,) for i in range(n))
 
@@ -385,12 +380,12 @@ def test_a_real_cluster_with_workers_killed_and_a_task_that_is_poison():
 
 def test_a_task_that_hangs_is_given_up_and_the_others_go_on(monkeypatch):
     monkeypatch.setattr(driver, "HANGING", 2.0)
-    gathered = Gathered()
-    with process_workers(2) as workers:
-        (failure,) = drive(functools.partial(hanging, {5}), singles(30), workers, progress=gathered, patience=1.5)
-    assert failure.task == 5
+    gathered, tasks = Gathered(), [600.0 if i == 5 else 0.001 * i for i in range(30)]
+    with process_workers(2) as workers:  # a function that needs no imports, which take long on a busy machine
+        (failure,) = drive(time.sleep, [(task,) for task in tasks], workers, progress=gathered, patience=1.5)
+    assert failure.task == 600.0
     assert "not ended" in failure.error
-    assert sorted(gathered.tasks) == sorted(set(range(30)) - {5})
+    assert sorted(gathered.tasks) == sorted(set(tasks) - {600.0})
 
 
 def test_threads_that_hang_end_the_run(monkeypatch):

@@ -253,8 +253,8 @@ def _local_client(n: int) -> Iterator[Client]:
     from distributed import LocalCluster
 
     with dask.config.set(SETTINGS):
-        try:
-            cluster = LocalCluster(
+        cluster = _started(
+            lambda: LocalCluster(
                 n_workers=n,
                 threads_per_worker=1,
                 processes=True,
@@ -262,17 +262,27 @@ def _local_client(n: int) -> Iterator[Client]:
                 scheduler_kwargs={"dashboard": False},
                 silence_logs=logging.CRITICAL,
             )
-        except (OSError, RuntimeError, TimeoutError) as error:
-            raise IncompleteError(
-                f"The Dask cluster cannot start ({error}). A script that starts one needs "
-                '`if __name__ == "__main__":` around its main part; or spread the work over processes.'
-            ) from None
+        )
         try:
             with _client(cluster) as client:
                 yield client
         finally:
             with contextlib.suppress(Exception):  # workers that died are no reason to fail now
                 cluster.close(timeout=20)
+
+
+def _started(make: Callable[[], Any], attempts: int = 2) -> Any:
+    """A cluster; on a busy machine the first attempt may fail."""
+    for attempt in range(attempts):
+        try:
+            return make()
+        except (OSError, RuntimeError, TimeoutError) as error:
+            if attempt == attempts - 1:
+                raise IncompleteError(
+                    f"The Dask cluster cannot start ({str(error).rstrip('.')}). A script that starts one needs "
+                    '`if __name__ == "__main__":` around its main part; or spread the work over processes.'
+                ) from None
+    return None
 
 
 @contextlib.contextmanager
