@@ -38,7 +38,7 @@ bath_temperature = 0.8
 [run]
 step = 0.5
 n_steps = 100
-n_trajectories = 20
+n_trajectories = 40
 """
 TWEEZERS = """\
 name = "tweezers"
@@ -71,7 +71,7 @@ polarization = "90 deg"
 [run]
 step = "2 us"
 n_steps = 10
-n_trajectories = 20
+n_trajectories = 40
 """
 
 
@@ -168,7 +168,7 @@ def test_without_mistakes_the_commands_work(stochbind, folder):
         ),
         (
             "pair",
-            "n_trajectories = 20",
+            "n_trajectories = 40",
             "n_trajectories = 0",
             ["line 24: run.n_trajectories: must be at least 1, but is 0"],
         ),
@@ -266,10 +266,10 @@ def test_a_step_too_short_to_resolve_is_refused_before_anything_is_written(stoch
         (["rum", "pair.toml"], "Did you mean 'run'?"),
         ([*RUN, "--trajectories", "1e3"], "--trajectories"),
         ([*RUN, "--steps", "ten"], "--steps"),
-        ([*RUN, "--parallel", "mpi"], "'serial'"),
+        ([*RUN, "--parallel", "mpi"], "Workers must be serial, threads,"),
         ([*RUN, "--workers", "0"], "--workers"),
         ([*RUN, "--trajectory", "5"], "--trajectory"),
-        ([*RUN[:3], "a\0b"], "null"),
+        ([*RUN[:3], "a\0b"], "zero byte"),
     ],
 )
 def test_lines_that_cannot_be_parsed(stochbind, folder, arguments, part):
@@ -332,7 +332,7 @@ def test_a_store_of_another_run_is_left_alone(stochbind, folder):
     assert stochbind(*RUN).code == 0  # the same again is no mistake
     for options, difference in {
         ("--seed", "5"): "seed: 0 -> 5",
-        ("--trajectories", "21"): "n_trajectories: 20 -> 21",
+        ("--trajectories", "21"): "n_trajectories: 40 -> 21",
         ("--step", "0.25", "--steps", "50"): "n_steps: 100 -> 50; step: 0.5 -> 0.25",
         ("--initial", "rest"): "initial: 'thermal' -> 'rest'",
     }.items():
@@ -438,25 +438,25 @@ SEEN_AT_ONCE = {
     "theory flipped": ("theory/drift_matrix/c/0/0", flip, "theory/drift_matrix cannot be read"),
     "ledger torn": ("engine/ledger/c.1.0.0", truncate, "engine/ledger cannot be read"),
     "array deleted": ("position/zarr.json", Path.unlink, "position/zarr.json is missing or empty"),
-    "array torn": ("position/zarr.json", truncate, "position/zarr.json is damaged"),
+    "array torn": ("position/zarr.json", truncate, "position/zarr.json was altered"),
     "ledger's json deleted": ("engine/ledger/zarr.json", Path.unlink, "engine/ledger/zarr.json is missing"),
     "coefficient's json empty": ("coefficients/unit/zarr.json", empty, "coefficients/unit/zarr.json is missing"),
-    "coefficient's json flipped": ("coefficients/unit/zarr.json", flip, "coefficients/unit/zarr.json is damaged"),
+    "coefficient's json flipped": ("coefficients/unit/zarr.json", flip, "coefficients/unit/zarr.json was altered"),
     "group deleted": ("engine/zarr.json", Path.unlink, "engine/zarr.json is missing"),
     "folder deleted": (
         "coefficients",
         shutil.rmtree,
-        "coefficients/initial_mean/zarr.json is missing or empty, and so",
+        "coefficients/initial_mean/zarr.json is missing or empty, and 6 more like it",
     ),
     "array became a group": (
         "position/zarr.json",
         lambda path: path.write_text('{"zarr_format": 3, "node_type": "group", "attributes": {}}'),
-        "position/zarr.json was altered: it is no array",
+        "position/zarr.json was altered",
     ),
     "array grew": (
         "position/zarr.json",
         lambda path: alter(path, "shape", value=[10**9, 100, 2, 1]),
-        "position/zarr.json was altered: it says ((1000000000, 100, 2, 1)",
+        "position/zarr.json was altered",
     ),
     "dimension renamed": (
         "position/zarr.json",
@@ -466,19 +466,19 @@ SEEN_AT_ONCE = {
     "unknown codec": (
         "position/zarr.json",
         lambda path: alter(path, "codecs", value=[{"name": "evil"}]),
-        "position/zarr.json is damaged (",  # the words in brackets are Zarr's
+        "position/zarr.json was altered",
     ),
     "root empty": ("zarr.json", empty, "its zarr.json is damaged"),
     "root torn": ("zarr.json", truncate, "its zarr.json is damaged"),
     "root binary": ("zarr.json", lambda path: path.write_bytes(bytes(range(256))), "its zarr.json is damaged"),
     "root nested": ("zarr.json", lambda path: path.write_text("[" * 100_000), "its zarr.json is damaged"),
-    "seed altered": ("zarr.json", lambda path: alter(path, *OWN, "plan", "seed", value=9), "fingerprint disagree"),
+    "seed altered": ("zarr.json", lambda path: alter(path, *OWN, "plan", "seed", value=9), "zarr.json was altered"),
     "plan altered": ("zarr.json", lambda path: alter(path, *OWN, "plan", "step", value="x"), "zarr.json was altered"),
     "plan lost": ("zarr.json", lambda path: alter(path, *OWN, "plan", value=None), "zarr.json"),
     "blocks altered": (
         "zarr.json",
         lambda path: alter(path, *OWN, "layout", "trajectories_per_block", value=0),
-        "`trajectories_per_block` must be at least 1, but is 0",
+        "zarr.json was altered",
     ),
     "blocks halved": (
         "zarr.json",
@@ -489,11 +489,11 @@ SEEN_AT_ONCE = {
 
 #: What only reading the data shows.
 SEEN_BY_VALIDATE = {
-    "byte flipped": (CHUNK, flip, "position cannot be read (Stored and computed checksum do not match)"),
-    "first byte flipped": (CHUNK, lambda path: flip(path, 0), "position cannot be read"),
-    "checksum flipped": (CHUNK, lambda path: flip(path, 1), "position cannot be read"),
-    "chunk torn": ("velocity/c.1.0.0.0", truncate, "velocity cannot be read"),
-    "checkpoint flipped": ("engine/checkpoint/c.0.0.0", flip, "engine/checkpoint cannot be read"),
+    "byte flipped": (CHUNK, flip, f"{CHUNK} cannot be read (Stored and computed checksum do not match)"),
+    "first byte flipped": (CHUNK, lambda path: flip(path, 0), f"{CHUNK} cannot be read"),
+    "checksum flipped": (CHUNK, lambda path: flip(path, 1), f"{CHUNK} cannot be read"),
+    "chunk torn": ("velocity/c.1.0.0.0", truncate, "velocity/c.1.0.0.0 cannot be read"),
+    "checkpoint flipped": ("engine/checkpoint/c.0.0.0", flip, "engine/checkpoint/c.0.0.0 cannot be read"),
 }
 
 
@@ -520,22 +520,20 @@ def test_damage_that_validate_sees(stochbind, copied, damage):
 def test_data_of_another_block_are_noticed(stochbind, copied):
     """The checksum of such a chunk is right; the digest in the ledger is not."""
     store = copied / "run.zarr"
-    array = sb.Store.open(store)._array("position")
-    array[16:20] = np.asarray(array[0:4])
+    array = sb.Store.open(store).array("position")
+    array[32:40] = np.asarray(array[0:8])
     for command in (("validate", "run.zarr"), ("plot", "run.zarr", "-o", "x.png"), RUN):
         assert refused(stochbind, copied, 3, *command) == (
-            "run.zarr: the states of trajectories 16 to 19 are not those that were written; copy the store again, or "
-            "remove run.zarr/engine/ledger/c.1.0.0 and start the same run again to make them anew."
+            "run.zarr: position/c.1.0.0.0 is not what was written (trajectories 32 to 39 in segment 0): the store is "
+            "damaged; `stochbind repair run.zarr` makes it anew."
         )
 
 
 def test_the_remedy_that_the_message_names_works(stochbind, copied):
     before = snapshot(copied / "run.zarr")
     flip(copied / "run.zarr" / CHUNK)
-    sentence = refused(stochbind, copied, 3, *RUN)
-    remedy = sentence.split(" or remove ")[1].split()[0]
-    Path(remedy).unlink()
-    assert stochbind(*RUN).code == 0
+    assert "stochbind repair run.zarr" in refused(stochbind, copied, 3, *RUN)
+    assert stochbind("repair", "run.zarr").code == 0
     assert stochbind("validate", "run.zarr").code == 0
     assert snapshot(copied / "run.zarr") == before
 
@@ -577,7 +575,7 @@ def test_stores_that_are_not_there(stochbind, folder):
             "file": "file: is not a stochbind store, but a file",
             "pair.toml": "pair.toml: is not a stochbind store, but a file",
             "empty": "empty: is not a stochbind store, or only half copied",
-            "x" * 300: "there is no such store",
+            "x" * 300: "File name too long",
         }.items():
             assert part in refused(stochbind, folder, 74, command, path, *options)
     assert "is not a stochbind store" in refused(stochbind, folder, 74, "info", "empty")
@@ -593,7 +591,7 @@ def test_stores_of_another_version(stochbind, copied):
     for schema, shown in ((99, "99"), ("1", "'1'"), (None, "None")):
         alter(copied / "run.zarr" / "zarr.json", *OWN, "schema", value=schema)
         sentence = refused(stochbind, copied, 74, "info", "run.zarr")
-        assert sentence.startswith(f"run.zarr: has schema {shown}, this version of stochbind reads 1")
+        assert sentence.startswith(f"run.zarr: has schema {shown}, this version of stochbind reads 2")
 
 
 def test_a_run_that_is_not_finished(stochbind, copied):
@@ -614,7 +612,9 @@ def test_a_run_that_is_not_finished(stochbind, copied):
 def test_a_store_that_another_run_is_writing_to(stochbind, copied):
     (copied / "run.zarr" / "engine/ledger/c.1.0.0").unlink()
     with sb.Store.open("run.zarr").lock():
-        assert refused(stochbind, copied, 75, *RUN) == "run.zarr: another run is writing to it; wait for it to end."
+        sentence = refused(stochbind, copied, 75, *RUN)
+        assert sentence.startswith(f"run.zarr: another run (process {os.getpid()} on ")
+        assert sentence.endswith(") is writing to it; wait for it to end.")
     assert stochbind(*RUN).code == 0
 
 
@@ -638,5 +638,5 @@ def test_real_processes_end_with_a_sentence_and_a_code(folder, finished):
     flip(folder / "run.zarr" / CHUNK)
     done = in_a_shell("validate", "run.zarr", cwd=folder)
     assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr.startswith("error: run.zarr: the states of trajectories 0 to 15 cannot be read (position ")
+    assert done.stderr.startswith(f"error: run.zarr: {CHUNK} cannot be read (")
     assert done.stderr.count("\n") == 1

@@ -23,11 +23,21 @@ ScenarioArgument = Annotated[str, typer.Argument(help="A scenario file, or the n
 StoreArgument = Annotated[str, typer.Argument(help="Directory of a Zarr store, or its URL.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")]
+
+
+def _checked(word: str) -> str:
+    from stochbind.engine.workers.choice import check_word
+
+    check_word(word)
+    return word
+
+
 ParallelOption = Annotated[
     str,
     typer.Option(
+        callback=_checked,
         help="What runs the work: serial, threads, processes, dask; the address or the file of a Dask scheduler; or a "
-        "cluster file, FILE.toml or FILE.toml:NAME."
+        "cluster file, FILE.toml or FILE.toml:NAME.",
     ),
 ]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Number of threads or worker processes.")]

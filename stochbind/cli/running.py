@@ -106,9 +106,10 @@ def run(
     from stochbind.engine.ensemble import require_room
     from stochbind.engine.places import place
     from stochbind.engine.store import Store
+    from stochbind.engine.workers.choice import n_processes
 
     if not place(output).exists():
-        require_room(plan, output, workers or 1)
+        require_room(plan, output, n_processes(parallel, workers))
     store = Store.open_or_create(output, plan)
     if not store.pending:
         store.verify()
@@ -153,7 +154,10 @@ def verify(
     quiet: QuietOption = False,
 ) -> None:
     """Compare a whole store with its digests, and name all that is damaged."""
-    from stochbind.engine.repairing import examine
+    if sweeping.is_one(store):
+        from stochbind.engine.sweep_repairing import examine_sweep as examine
+    else:
+        from stochbind.engine.repairing import examine
 
     with progress(quiet) as tell:
         count = None if tell is None else lambda done, total: tell(done, total, 0)
@@ -180,7 +184,10 @@ def repair(
     store: StoreArgument, parallel: ParallelOption = "dask", workers: WorkersOption = None, quiet: QuietOption = False
 ) -> None:
     """Make anew what is damaged, and only that, to the same bytes."""
-    from stochbind.engine.repairing import repair as mend
+    if sweeping.is_one(store):
+        from stochbind.engine.sweep_repairing import repair_sweep as mend
+    else:
+        from stochbind.engine.repairing import repair as mend
     from stochbind.engine.workers.choice import workers_of
 
     with workers_of(parallel, workers) as chosen, progress(quiet) as tell:

@@ -23,7 +23,7 @@ from stochbind.engine.store import Store
 from stochbind.engine.stored_forces import require_known
 from stochbind.engine.units import Task, run_unit
 from stochbind.engine.workers import Workers
-from stochbind.engine.workers.choice import workers_of
+from stochbind.engine.workers.choice import check_word, n_processes, workers_of
 from stochbind.errors import IncompleteError, PlanError, StoreError
 from stochbind.forces import Force
 from stochbind.scenario import Sweep
@@ -99,12 +99,15 @@ def run(
         If workers were lost, or units failed, and are missing at the end; the same call continues.
     """
     check_part(part)
+    if isinstance(workers, str):
+        check_word(workers)
     if isinstance(plan, Sweep):
         from stochbind.engine.sweeps import run_sweep
 
         return run_sweep(plan, path, workers=workers, part=part, progress=progress)
     if not place(path).exists():
-        require_room(plan, path)
+        word = workers if isinstance(workers, str) else "threads" if workers is None else "serial"
+        require_room(plan, path, n_processes(word))
     store = Store.open_or_create(path, plan)
     finish([store], plan.forces, workers=workers, part=part, progress=progress)
     return store
@@ -129,7 +132,7 @@ def require_room(plan: Plan, path: str | Path, n_workers: int = 1, n_runs: int =
     path : str or Path
         Where to.
     n_workers : int
-        Processes on this machine.
+        Units that are made at once on this machine.
     n_runs : int
         How many runs of this size.
 

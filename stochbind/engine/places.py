@@ -19,7 +19,7 @@ import zarr.storage
 
 from stochbind.engine import locks
 from stochbind.engine.abstract_place import LOCKS, Content, Place, fill, reason
-from stochbind.errors import StoreError, StoreLockedError
+from stochbind.errors import PlanError, StoreError, StoreLockedError
 
 #: End of the names of files that are not in place yet; zarr's own end so, too.
 PARTIAL = ".partial"
@@ -46,7 +46,7 @@ def place(path_or_url: str | Path) -> Place:
     """
     text = os.fspath(path_or_url)
     if "\0" in text:
-        raise StoreError(f"{text!r}: is no path, as it holds a zero byte; choose another one.")
+        raise PlanError(f"{text!r}: is no path, as it holds a zero byte; choose another one.")
     if isinstance(path_or_url, Path) or not _URL.match(text):
         return LocalPlace(text)
     for protocol in ("file://", "local://"):

@@ -450,7 +450,8 @@ class Store:
 def _checksum(data: FloatArray) -> bytes:
     """Size and CRC-32C of an array, which costs little beside writing it."""
     numbers = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
-    return len(numbers).to_bytes(8, "little") + google_crc32c.value(numbers).to_bytes(4, "little")
+    checksum: int = google_crc32c.value(numbers)
+    return len(numbers).to_bytes(8, "little") + checksum.to_bytes(4, "little")
 
 
 @lru_cache(maxsize=4)

@@ -33,22 +33,40 @@ def workers_of(word: str, number: int | None = None) -> AbstractContextManager[W
     PlanError
         If the word is none of these.
     """
+    check_word(word)
     n = number or n_cores()
+    if word == "serial":
+        return serial_workers()
     if word in KINDS:
-        if word == "serial":
-            return serial_workers()
         return {"threads": thread_workers, "processes": process_workers, "dask": local_dask_workers}[word](n)
-    if isinstance(word, str):
-        file, _, name = word.rpartition(".toml:")
-        if file or word.endswith(".toml"):
-            from stochbind.engine.clusters import cluster_workers
+    file, name = _cluster_file(word)
+    if file:
+        from stochbind.engine.clusters import cluster_workers
 
-            return cluster_workers(f"{file}.toml" if file else word, name if file else None)
-        if "://" in word or word.endswith(".json"):
-            return dask_workers(word)
+        return cluster_workers(file, name)
+    return dask_workers(word)
+
+
+def check_word(word: str) -> None:
+    """Raise `PlanError` if there are no workers by this word."""
+    if isinstance(word, str) and (word in KINDS or _cluster_file(word)[0] or "://" in word or word.endswith(".json")):
+        return
     close = difflib.get_close_matches(str(word), KINDS, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
     raise PlanError(
         f"Workers must be {', '.join(KINDS)}, the address (tcp://...) or the file (.json) of a Dask scheduler, or a "
         f"cluster file (.toml), but are {short(word)}{hint}"
     )
+
+
+def _cluster_file(word: str) -> tuple[str, str | None]:
+    """File and name of a cluster; an empty file if the word names none."""
+    file, _, name = word.rpartition(".toml:")
+    if file:
+        return f"{file}.toml", name
+    return (word, None) if word.endswith(".toml") else ("", None)
+
+
+def n_processes(word: str, number: int | None = None) -> int:
+    """How many units at once these workers make on this machine; 1 if they are elsewhere."""
+    return (number or n_cores()) if word in KINDS[1:] else 1
