@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from stochbind import reports
+from stochbind import errors, reports
 from stochbind.cli.common import progress, say
 
 if TYPE_CHECKING:
@@ -115,6 +115,16 @@ def _lines(sweep: Sweep, plans: list[Plan]) -> Iterator[str]:
     short = next((note for plan in plans if (note := plan.relaxation_note())), None)
     if short:
         yield f"Note: at some points: {short}"
+
+
+def is_one(path: str) -> bool:
+    """Whether a store holds a sweep, as far as can be told of one that may be damaged."""
+    from stochbind.engine.sweep_store import is_sweep
+
+    try:
+        return is_sweep(path)
+    except errors.StoreError:
+        return False
 
 
 def axes_line(sweep: Sweep) -> str:
