@@ -37,6 +37,7 @@ def run(
     from stochbind.engine.places import place
     from stochbind.engine.sweep_store import SweepStore, check_points
     from stochbind.engine.sweeps import with_run
+    from stochbind.engine.workers.choice import n_processes
 
     sweep = with_run(sweep, **overrides)
     new = dry_run or not place(output).exists()
@@ -49,7 +50,7 @@ def run(
                 (print if dry_run else say)(line)
         if dry_run:
             return
-        require_room(plans[0], output, workers or 1, n_runs=sweep.size)
+        require_room(plans[0], output, n_processes(parallel, workers), n_runs=sweep.size)
     store = SweepStore.open_or_create(output, sweep)
     if store.done.all():
         store.verify()

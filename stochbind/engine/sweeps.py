@@ -24,6 +24,7 @@ from stochbind.engine.structure import write_structure
 from stochbind.engine.sweep_store import SweepStore, check_points, make, naming, plan_of, require_same_shape
 from stochbind.engine.units import Task
 from stochbind.engine.workers import Workers
+from stochbind.engine.workers.choice import n_processes
 from stochbind.errors import PlanError
 from stochbind.forces import Force
 from stochbind.scenario import Sweep
@@ -77,7 +78,8 @@ def run_sweep(
     check_part(part)
     sweep, forces = with_run(sweep, **plan_overrides), tuple(forces)
     if not place(path).exists():
-        require_room(check_points(sweep, forces)[0], path, n_runs=sweep.size)
+        word = workers if isinstance(workers, str) else "threads" if workers is None else "serial"
+        require_room(check_points(sweep, forces)[0], path, n_processes(word), n_runs=sweep.size)
     store = SweepStore.open_or_create(path, sweep, forces)
     finish_sweep(store, forces, workers=workers, part=part, progress=progress)
     return store
