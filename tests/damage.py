@@ -114,19 +114,19 @@ def trials(folder, number, seed=0):
         yield trial(*stores[index % len(stores)], rng)
 
 
-def killed(path, at, sizes):
-    """Extend a store, and be killed just before the n-th file is put in place or removed."""
+def killed(path, at, call, arguments):
+    """Extend or repair a store, and be killed just before the n-th of its files is put in place or removed."""
     count = 0
 
     def deadly(usual):
-        def call(*arguments, **more):
+        def act(*arguments, **more):
             nonlocal count
-            count += 1
+            count += str(arguments[0]).startswith(str(path))
             if count == at:
                 os.kill(os.getpid(), signal.SIGKILL)
             return usual(*arguments, **more)
 
-        return call
+        return act
 
     os.replace, os.unlink, os.fsync = deadly(os.replace), deadly(os.unlink), lambda descriptor: None
-    extension.extend(path, **sizes)
+    {"extend": extension.extend, "repair": repairing.repair}[call](path, **arguments)

@@ -1,7 +1,8 @@
 """Repair: what is damaged is made anew, to the same bits; everything else is left alone.
 
-First metadata and constants: they follow from the plan, which is in the store twice. Then units: their entries in the
-ledger are removed, and they run again, each from the checkpoint before it. A repair that is killed can be repeated.
+First metadata and constants: they follow from the plan, which is in the store twice. Then units: they run again, each
+from the checkpoint before it, and write what they wrote before. The ledger goes on promising all of it meanwhile, so
+that a repair that is killed can be repeated.
 """
 
 from __future__ import annotations
@@ -236,11 +237,9 @@ def _mend_units(
     if redo:
         forces = (plan or store.plan).forces
         require_known(forces)
-        # In the order of time, so that what is left of a block is one piece from its beginning on, as far as can be.
-        store.place.delete(store.keys(block, segment)[-1] for block, row in redo.items() for segment in row)
         prepare(plan or store.plan, store.coefficients)
         address = store.place.address
-        chains = [[Task(address, block, segment) for segment in row] for block, row in redo.items()]
+        chains = [[Task(address, block, segment, again=True) for segment in row] for block, row in redo.items()]
         make_units(chains, (0, sum(map(len, chains))), forces, workers=workers, progress=progress)
     if not store.plan.record:
         _prune(store)

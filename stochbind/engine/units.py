@@ -21,11 +21,12 @@ from stochbind.forces import Force
 
 
 class Task(NamedTuple):
-    """What a worker is handed: which unit of which store."""
+    """What a worker is handed: which unit of which store, and whether to make it even if it is done."""
 
     path: str
     block: int
     segment: int
+    again: bool = False
 
 
 def run_unit(forces: tuple[Force, ...], task: Task) -> float:
@@ -44,10 +45,10 @@ def run_unit(forces: tuple[Force, ...], task: Task) -> float:
         How long it took [s].
     """
     began = time.perf_counter()
-    path, block, segment = task
+    path, block, segment, again = task
     version = Store.version(path)
     store = _opened(path, version)
-    if not store.is_done(block, segment):
+    if again or not store.is_done(block, segment):
         unit = make_unit(store, forces, block, segment)
         if Store.version(path) != version:  # by an extension, after which a unit at an end holds more
             raise StoreError(f"{path}: was changed while a unit of it was made; start the same run again.")
