@@ -16,9 +16,10 @@ import pytest
 import damage
 import stochbind as sb
 import systems
+from conftest import SCENARIOS
 from damage import LAYOUT, files
 from stochbind import cli
-from stochbind.engine import checking, repairing, units, verification
+from stochbind.engine import checking, repairing, sweeps, units, verification
 from stochbind.engine.store import Store
 from stochbind.errors import PlanError, StoreDamagedError, StoreError, StoreMismatchError
 
@@ -393,3 +394,21 @@ def test_command_lines(stochbind, finished, tmp_path):
     assert stochbind("extend", path, "--trajectories", 30)[0] == 0
     assert stochbind("extend", path)[0] == 2
     assert stochbind("extend", path, "--steps", 57)[0] == 2
+
+
+def test_points_of_a_sweep_are_mended_as_runs(stochbind, tmp_path):
+    path = tmp_path / "sweep.zarr"
+    sweep = sb.Sweep.from_toml(SCENARIOS / "pair_through_directions.toml")
+    overrides = {"n_trajectories": 4, "n_steps": 64, "statistics": (sb.statistics.MomentStatistic(window=8),)}
+    sb.run(sweeps.with_run(sweep, **overrides), path, workers="serial")
+    content = files(path)
+    key = next(key for key in content if key.startswith("points/2/statistics/moments/c"))
+    (path / key).unlink()
+    assert [found.file for found in repairing.examine(path).damages] == [key]
+    assert stochbind("verify", path, "-q")[0] == 3
+    assert stochbind("repair", path, "--parallel", "serial", "-q")[0] == 0
+    assert files(path) == content
+    report = repairing.examine(path)
+    assert report.whole
+    assert report.n_done == report.n_units
+    assert "holds a sweep" in stochbind("extend", path, "--trajectories", 9)[2]

@@ -74,7 +74,10 @@ def extend(
         If the store is locked, or cannot be written, or its disk has no room.
     """
     from stochbind.engine.store import Store
+    from stochbind.engine.sweep_store import is_sweep
 
+    if is_sweep(path):
+        raise PlanError(f"{path}: holds a sweep, which cannot be made longer; run the longer one into another path.")
     store = Store.open(path)
     longer = _longer(store, n_trajectories, n_steps, plan)
     if longer.fingerprint == store.plan.fingerprint:
