@@ -5,6 +5,7 @@
     python3 scripts/go.py test  [OPTION ...]    run the tests
     python3 scripts/go.py check                 lint, format, types, import order, docs
     python3 scripts/go.py bench [OPTION ...]    run the benchmark, or some of its sections
+    python3 scripts/go.py torture [OPTION ...]  kill what runs an ensemble, and damage its store: minutes
 
 The first start installs requirements.lock, every file checked by its hash, into .venv in the clone;
 later starts use that as it is, without the network. The benchmark has requirements-bench.lock and
@@ -166,8 +167,12 @@ def bench(options):
     return show("scripts/benchmark", *options, venv=BENCH)
 
 
+def torture(options):
+    return show("scripts/torture", *options)
+
+
 def main():
-    commands = {"demo": demo, "test": test, "check": check, "bench": bench}
+    commands = {"demo": demo, "test": test, "check": check, "bench": bench, "torture": torture}
     name, options = (sys.argv[1:2] or [""])[0], sys.argv[2:]
     if name not in commands:
         print(__doc__)

@@ -8,10 +8,10 @@ import subprocess
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from torture_kills import ROOT, STOCHBIND, Ensemble, Run, tree
+
 import stochbind
 from stochbind.errors import StochbindError
-
-from torture_kills import ROOT, STOCHBIND, Ensemble, Run, tree
 
 #: Of the command line: numbers or data are damaged; reading or writing failed.
 DAMAGED, IO_FAILED = 3, 74
@@ -150,11 +150,14 @@ def damage(name, key, how, *, finished=True):
         last = call(*every.command(store, "serial"))
         faults = every.faults(store)
         said = run[0] == DAMAGED or (run[0] == 0 and same)
-        good = said and read != "WRONG NUMBERS" and repaired[0] == last[0] == 0 and not faults
+        good = (
+            said and verified[0] == DAMAGED and read != "WRONG NUMBERS" and repaired[0] == last[0] == 0 and not faults
+        )
         good = good and not any("TRACEBACK" in code[1] for code in (run, verified, repaired))
         words = f"reading: {read}; verify exits {verified[0]} ({verified[1][:110]}); run exits {run[0]}; repair exits "
         return Fault(name, good, f"{words}{repaired[0]}, {'identical' if not faults else faults[0]}")
 
+    fault.title = name
     return fault
 
 
@@ -197,6 +200,7 @@ def clock(kind, jump):
     return fault
 
 
+disk_full.title = "disk full"
 FAULTS = [
     disk_full,
     no_room,

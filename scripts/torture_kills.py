@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+
 import stochbind
 from stochbind.engine.layout import Layout
 from stochbind.engine.store import Store
@@ -23,7 +24,7 @@ STOCHBIND = [sys.executable, "-m", "stochbind.cli"]
 #: What a process may end with that nobody hurt: done, or to be started again.
 FINE = {0, 75}
 #: What it may end with after a signal: the kernel's word for it, or its own.
-AFTER = {signal.SIGKILL: {-9}, signal.SIGTERM: {-15, 143}, signal.SIGINT: {-2, 130}}
+AFTER = {signal.SIGKILL: {-9}, signal.SIGTERM: {-15, 143}, signal.SIGINT: {-2, 130, 1}}  # 1: Python, while it starts
 #: How long workers may outlive those who started them, and a run may take [s].
 ORPHAN_TIME, RUN_TIME = 20.0, 300.0
 
@@ -115,11 +116,10 @@ class Process:
 
     def __init__(self, name, command, environment, log, *, helper):
         self.name, self.command, self.environment, self.log, self.helper = name, command, environment, log, helper
-        self.process, self.signal, self.starts, self.finished = None, None, 0, False
+        self.process, self.signals, self.finished = None, set(), False
 
     def start(self):
-        self.signal = None
-        self.starts += 1
+        self.signals = set()
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(
                 self.command, cwd=ROOT, env=self.environment, stdout=out, stderr=out, start_new_session=True
@@ -132,11 +132,11 @@ class Process:
         if self.process is None:
             self.start()
             return ""
-        code, hurt = self.process.returncode, self.signal
+        code, signals = self.process.returncode, self.signals
         if code == 0 and not self.helper:
             self.finished = True
             return ""
-        fine = FINE | AFTER.get(hurt, set()) | ({1} if self.helper or hurt == signal.SIGINT else set())
+        fine = FINE.union(*(AFTER[number] for number in signals))
         self.start()
         return "" if code in fine or self.helper else f"{self.name} ended with exit code {code}"
 
@@ -152,7 +152,7 @@ class Run:
         self.ensemble, self.kind, self.folder = ensemble, kind, folder
         self.path, self.trace = folder / "run.zarr", folder / "trace"
         self.random = random.Random(seed)
-        self.kills, self.places, self.faults = Counter(), Counter(), []
+        self.kills, self.places, self.faults, self.remarks = Counter(), Counter(), [], []
         self.left = {}  # processes whose parent was killed, and when
         folder.mkdir(parents=True)
         self.trace.touch()
@@ -208,9 +208,8 @@ class Run:
             self.end()
         for process in self.processes:
             text = Path(process.log).read_text(errors="replace") if Path(process.log).exists() else ""
-            interrupted = any("SIGINT" in kind for kind in self.kills)  # Python itself shows one, while it starts
-            if "Traceback" in text and not process.helper and not interrupted:
-                self.faults.append(f"{process.name} shows a traceback, see {process.log}")
+            if "Traceback" in text and not process.helper:  # unsightly, but nothing is lost by it
+                self.remarks.append(f"{process.name} shows a traceback: {_last_of_traceback(text)}")
 
     @property
     def n_made(self):
@@ -255,7 +254,7 @@ class Run:
             victim.suspend()  # so that what it does is what it did when it was killed
             where = self._place(victim, kind)
             if victim.pid == owner.process.pid:
-                owner.signal = number
+                owner.signals.add(number)
             victim.send_signal(number)
             victim.resume()
         except psutil.Error:
@@ -322,6 +321,11 @@ class Run:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.process.pid, signal.SIGKILL)
                 process.process.wait()
+
+
+def _last_of_traceback(text):
+    lines = text[text.rindex("Traceback") :].splitlines()
+    return next((line for line in lines[1:] if line and not line.startswith(" ")), "")
 
 
 def counts(counter):
