@@ -19,7 +19,7 @@ import systems
 from conftest import SCENARIOS
 from damage import LAYOUT, files
 from stochbind import cli
-from stochbind.engine import checking, repairing, sweeps, units, verification
+from stochbind.engine import checking, repairing, sweep_repairing, sweeps, units, verification
 from stochbind.engine.store import Store
 from stochbind.errors import PlanError, StoreDamagedError, StoreError, StoreMismatchError
 
@@ -404,11 +404,9 @@ def test_points_of_a_sweep_are_mended_as_runs(stochbind, tmp_path):
     content = files(path)
     key = next(key for key in content if key.startswith("points/2/statistics/moments/c"))
     (path / key).unlink()
-    assert [found.file for found in repairing.examine(path).damages] == [key]
+    assert [found.file for found in sweep_repairing.examine_sweep(path).damages] == [key]
     assert stochbind("verify", path, "-q")[0] == 3
     assert stochbind("repair", path, "--parallel", "serial", "-q")[0] == 0
     assert files(path) == content
-    report = repairing.examine(path)
-    assert report.whole
-    assert report.n_done == report.n_units
+    assert sweep_repairing.examine_sweep(path).whole
     assert "holds a sweep" in stochbind("extend", path, "--trajectories", 9)[2]

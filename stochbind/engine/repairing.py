@@ -11,7 +11,7 @@ import functools
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,6 @@ from stochbind.engine.structure import (
     sealed_copies,
     write_structure,
 )
-from stochbind.engine.sweep_store import SweepStore, path_of
 from stochbind.engine.units import Task
 from stochbind.engine.verification import Report, verify
 from stochbind.engine.workers import Workers
@@ -63,45 +62,10 @@ def examine(
         If there is no store.
     """
     where = place(path)
-    sweep = _sweep(where)
-    if sweep is not None:
-        points = _points(sweep)
-        found = {at: examine(at, recompute=recompute, seed=seed, plan=plan, progress=progress) for at in points}
-        return _together(sweep, found)
     damages = _unopened(where)
     if damages:
         return Report(str(where), tuple(damages))
     return verify(Store.open(path, check=False), recompute=recompute, seed=seed, plan=plan, progress=progress)
-
-
-def _sweep(where: Place) -> SweepStore | None:
-    """The sweep that is at a place, if it is one."""
-    try:
-        holds = "sweep" in where.attributes()
-    except StoreError:
-        return None
-    return SweepStore.open(path_of(where)) if holds else None
-
-
-def _points(sweep: SweepStore) -> list[Path | str]:
-    """The stores of a sweep that have begun."""
-    return [sweep.point_path(index) for index in range(sweep.sweep.size) if sweep.point_place(index).exists()]
-
-
-def _together(sweep: SweepStore, reports: Mapping[Path | str, Report]) -> Report:
-    """The reports of points as one, with keys below the store of the sweep."""
-    damages = [
-        damage._replace(file=str(at).removeprefix(f"{sweep.path}/") + f"/{damage.file}")
-        for at, report in reports.items()
-        for damage in report.damages
-    ]
-    return Report(
-        str(sweep.path),
-        tuple(damages),
-        sum(report.n_done for report in reports.values()),
-        sweep.sweep.size * sweep.n_blocks * sweep.n_segments,
-        sum(report.n_recomputed for report in reports.values()),
-    )
 
 
 def _unopened(where: Place) -> list[Damage]:
@@ -179,11 +143,6 @@ def repair(
         If units failed; the same call continues.
     """
     where = place(path)
-    sweep = _sweep(where)
-    if sweep is not None:
-        with where.lock():
-            points = _points(sweep)
-            return _together(sweep, {at: repair(at, plan=plan, workers=workers, progress=progress) for at in points})
     _require_store(where)
     found: list[Damage] = []
     with where.lock():
