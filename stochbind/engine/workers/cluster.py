@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 #: How long an answer of a scheduler is waited for, and a connection to it [s].
 ANSWER_TIME = 10.0
 CONNECTING_TIME = 25.0
+#: After how many tasks dask's memory of their keys is cleared: it would keep 100 000, also of tasks long done.
+CACHED_KEYS = 5000
 
 #: Settings of the clusters that are started here.
 #:
@@ -74,6 +76,15 @@ def _loss(error: BaseException) -> Exception | None:
     return None
 
 
+def _forget_keys() -> None:
+    """Clear the cache of keys, where dask has one."""
+    from dask.utils import key_split
+
+    clear = getattr(key_split, "cache_clear", None)
+    if clear is not None:
+        clear()
+
+
 class DaskWorkers:
     """Runs tasks on the workers of a Dask cluster.
 
@@ -117,6 +128,8 @@ class DaskWorkers:
             require_portable(function, pickle.dumps)
             self._function = function
         self._count += 1
+        if self._count % CACHED_KEYS == 0:
+            _forget_keys()
         handle = Handle(None)
         try:
             handle.future = self._client.submit(function, *args, key=(self._name, self._count), pure=False)
