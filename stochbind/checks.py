@@ -7,6 +7,8 @@ Each function returns its argument as a read-only float array, or raises the err
 from __future__ import annotations
 
 import contextlib
+import threading
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -107,6 +109,18 @@ def positive_semidefinite(name: str, value: npt.NDArray[Any], hint: str = "") ->
             f"{eigenvalue[0]:.6g} (largest {eigenvalue[-1]:.6g}).{hint}",
             float(eigenvalue[0]),
         )
+
+
+#: Filters of warnings belong to the process, not to a thread.
+_WARNINGS = threading.RLock()
+
+
+@contextlib.contextmanager
+def without_warnings() -> Iterator[None]:
+    """Do something of which other libraries warn, where it is known not to matter; safe in threads."""
+    with _WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ scaled. Everything called exact is of the linear part.
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -284,8 +283,7 @@ class Langevin:
 
     def _lyapunov(self, noise: FloatArray, doubling: bool) -> FloatArray:
         """X with ``A X + X A^T + noise = 0``, as double precision gives it."""
-        with warnings.catch_warnings():  # of bad conditioning: whether it matters is told by who asks
-            warnings.simplefilter("ignore")
+        with checks.without_warnings():  # of bad conditioning: whether it matters is told by who asks
             if doubling:
                 return np.nan_to_num(accumulated(self.drift_matrix, noise), posinf=1e300)
             return np.asarray(linalg.solve_continuous_lyapunov(self.drift_matrix, -noise), dtype=np.float64)

@@ -42,23 +42,30 @@ def main() -> NoReturn:
     """Run the command line; errors of the user become one sentence and an exit code."""
     signal.signal(signal.SIGTERM, partial(_interrupted, 143))
     signal.signal(signal.SIGINT, partial(_interrupted, 130))
+    code = 0
     try:
         app()
     except errors.StochbindError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(next(code for kind, code in _EXIT_CODES if isinstance(error, kind)))
+        code = next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(74)
+        code = 74
     except OSError as error:
         print(f"error: {error.filename or 'the system'}: {error.strerror or error}.", file=sys.stderr)
-        sys.exit(74)
-    sys.exit(0)
+        code = 74
+    finally:
+        _ignore_signals()  # the interpreter is about to clean up
+    sys.exit(code)
 
 
 def _interrupted(code: int, *_: object) -> NoReturn:
     """End in order, once: a second signal while workers are being stopped changes nothing."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+    _ignore_signals()
     say("interrupted; what is finished is kept, and the same command continues it")
     sys.exit(code)
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

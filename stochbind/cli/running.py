@@ -103,7 +103,7 @@ def run(
     if not quiet:
         for line in reports.plan_lines(plan):
             say(line)
-    from stochbind.engine.ensemble import require_room
+    from stochbind.engine.ensemble import finish, require_room
     from stochbind.engine.places import place
     from stochbind.engine.store import Store
     from stochbind.engine.workers.choice import n_processes
@@ -112,6 +112,7 @@ def run(
         require_room(plan, output, n_processes(parallel, workers))
     store = Store.open_or_create(output, plan)
     if not store.pending:
+        finish([store], plan.forces)
         store.verify()
         if not quiet:
             say(f"{output}: complete already, fingerprint {plan.fingerprint}.")
@@ -209,7 +210,7 @@ def _finish(store: Store, parallel: str, workers: int | None, part: tuple[int, i
     from stochbind.engine.workers.choice import workers_of
 
     plan = store.plan
-    if not quiet and not compilation.is_compiled():
+    if not quiet and not compilation.is_compiled([item.kind for item in plan.statistics]):
         say("Compiling the loops: once after an installation, about ten seconds.")
     prepare(plan, store.coefficients)
     before, began = int(store.done.sum()), time.monotonic()

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -19,6 +17,7 @@ import zarr
 import zarr.abc.store
 import zarr.storage
 
+from stochbind.checks import without_warnings
 from stochbind.errors import StoreDamagedError, StoreError
 
 #: What a file can be made of: anything that shows its bytes in one piece.
@@ -27,8 +26,6 @@ Bytes = bytes | bytearray | memoryview
 Content = Bytes | tuple[Bytes, ...]
 #: An array that is never written; in its folder Zarr looks for nothing, so that is where the locks are.
 LOCKS = "engine/lock"
-#: Filters of warnings belong to the process, not to a thread.
-_WARNINGS = threading.Lock()
 
 
 class Place(ABC):
@@ -198,8 +195,7 @@ def fill(store: zarr.abc.store.Store, write: Callable[[zarr.Group], None]) -> No
 
 def consolidate(store: zarr.abc.store.Store) -> None:
     """Copy the metadata of all arrays into the zarr.json of the root."""
-    with _WARNINGS, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Zarr v3 has no standard for this yet, but every reader looks for it
+    with without_warnings():  # Zarr v3 has no standard for this yet, but every reader looks for it
         zarr.consolidate_metadata(store)
 
 

@@ -73,10 +73,18 @@ def compile_for(program: Program) -> None:
     )
 
 
-def is_compiled() -> bool:
-    """Whether the loops are compiled already, in this process or on disk; otherwise the first run compiles them."""
+def is_compiled(statistics: Sequence[str] = ()) -> bool:
+    """Whether the loops are compiled already, in this process or on disk; otherwise the first run compiles them.
+
+    Parameters
+    ----------
+    statistics : sequence of str
+        Kinds of the statistics that are wanted, too.
+    """
     folder = cache_folder()
-    return bool(path.signatures) or (folder is not None and any(folder.rglob("paths.path-*.nbc")))
+    if not path.signatures and (folder is None or not any(folder.rglob("paths.path-*.nbc"))):
+        return False
+    return folder is None or all(any(folder.rglob(f"{kind}.*.nbc")) for kind in statistics)
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
+import numpy as np
+
 from stochbind.checks import short
+from stochbind.engine.accounts import Ledger
 from stochbind.engine.driver import Failure, drive
 from stochbind.engine.layout import Forecast, Layout
 from stochbind.engine.places import place
@@ -31,6 +34,8 @@ from stochbind.scenario import Sweep
 if TYPE_CHECKING:
     from stochbind.engine.sweep_store import SweepStore
 
+#: Folder of the reports of failed units: in that of an array, where Zarr does not look.
+FAILED = "engine/ledger/failed"
 #: Told of units that are done, of all units, and of failures so far.
 Progress = Callable[[int, int, int], None]
 
@@ -177,6 +182,7 @@ def finish(
 ) -> None:
     """Make all units of some stores that are not done; see `run`."""
     if not any(len(store.pending) for store in stores):
+        _tidy(stores)
         return
     with contextlib.ExitStack() as stack:
         for store in stores:
@@ -194,6 +200,16 @@ def finish(
         missing = [block for block in store.pending if block in _blocks(store, part)]
         if missing:
             store.require_complete()
+    _tidy(stores)
+
+
+def _tidy(stores: Sequence[Store]) -> None:
+    """Remove what killed workers and failed units left in finished stores, unless somebody else holds them."""
+    for store in stores:
+        if not store.pending:
+            with contextlib.suppress(StoreError), store.lock():
+                store.sweep()
+                store.place.delete(store.place.keys(FAILED))
 
 
 def _blocks(store: Store, part: tuple[int, int] | None) -> range:
@@ -280,13 +296,13 @@ def _tell_failures(failures: tuple[Failure, ...]) -> None:
             "traceback": failure.traceback,
             "host": socket.gethostname(),
         }
-        key = f"engine/ledger/failed/{task.block}-{task.segment}.json"  # in the folder of an array Zarr does not look
+        key = f"{FAILED}/{task.block}-{task.segment}.json"
         store.place.write(key, json.dumps(report, indent=2).encode())
         sentence = sentence or (
             f"{store.path}: {len(failures)} units failed {failure.n_failures} times each and were given up, the "
             f"first of them that of trajectories {rows.start} to {rows.stop - 1} in segment {task.segment}: "
-            f"{failure.error} All others are done; reports are in engine/ledger/failed. Remove the cause and start the "
-            "same run again."
+            f"{failure.error} All others are done, or were not begun after many such failures; reports are in "
+            f"{FAILED}. Remove the cause and start the same run again."
         )
     raise IncompleteError(sentence)
 
@@ -306,3 +322,18 @@ def prepare(plan: Plan, coefficients: Coefficients) -> None:
         from stochbind.engine import compilation
 
         compilation.compile_for(plan.solver_instance().load(coefficients, plan.equations.forces))
+    _compile_statistics(plan)
+
+
+def _compile_statistics(plan: Plan) -> None:
+    """Take a window of one trajectory at rest into each statistic."""
+    from stochbind.engine.reducers.accumulation import Accumulator
+
+    d, n = plan.equations.dimension, plan.scenario.n_particles
+    for item in plan.reducers:
+        length = item.window
+        taker = Accumulator([item], first=-(-item.start // length) * length, n_trajectories=1, group=1)
+        ledger, before = (
+            Ledger(np.zeros((size, n, n, 1)), np.zeros((size, n, 1)), np.zeros((size, n, 1))) for size in (length, 1)
+        )
+        taker.add(np.zeros((length, d, 1)), ledger, before)
