@@ -80,7 +80,7 @@ def test_what_is_a_path(tmp_path):
     assert str(place("some/run.zarr")) == "some/run.zarr"
     assert place("some/run.zarr").address == os.path.join(os.path.realpath("."), "some/run.zarr")
     assert place("sweep.zarr").child("point_3").path == Path("sweep.zarr/point_3")
-    with pytest.raises(StoreError, match="zero byte"):
+    with pytest.raises(PlanError, match="zero byte"):
         place("run\0.zarr")
 
 
