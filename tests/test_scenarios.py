@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import stochbind as sb
-from stochbind.engine.layout import Forecast
 from stochbind.analysis import thermodynamics
+from stochbind.engine.layout import Forecast
 from stochbind.scenario import json_schema, read_any
 
 ROOT = Path(__file__).parent.parent

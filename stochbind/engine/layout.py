@@ -36,9 +36,9 @@ class Layout(NamedTuple):
     Attributes
     ----------
     trajectories_per_block : int
-        A power of two, or all trajectories if they are fewer.
+        Whole groups.
     saves_per_block : int
-        Kept states of a segment.
+        Kept states of a segment; whole windows of the statistics.
     trajectories_per_group : int
         Trajectories over which statistics are summed before they are stored, a power of two.
     """
@@ -73,11 +73,14 @@ class Layout(NamedTuple):
             and 16 * saves * block * width <= _CHUNK_BYTES
         ):
             saves *= 2
-        if plan.statistics:  # whole windows, so many that sums over them are those of a binary tree
-            saves = max(saves // 2 if plan.record and saves > plan.n_saves else saves, window)
-        else:
-            saves = min(saves, plan.n_saves)
-        return cls(min(block, n), saves, _group(plan, min(block, n), saves))
+        group = _group(plan, min(block, n), max(min(saves, plan.n_saves), window))
+        return cls(_even(n, block, group), _even(plan.n_saves, saves, window), group)
+
+
+def _even(total: int, largest: int, multiple: int) -> int:
+    """Size of parts that are as equal as can be, as chunks are always whole; a whole multiple of something."""
+    n_parts = -(-total // max(largest, multiple))
+    return -(-total // (n_parts * multiple)) * multiple
 
 
 def _group(plan: Plan, block: int, saves: int) -> int:
@@ -85,12 +88,12 @@ def _group(plan: Plan, block: int, saves: int) -> int:
     if not plan.statistics:
         return 1
     n, group = plan.n_trajectories, 1
-    if block & (block - 1):  # fewer than a full block
-        return 1
     segments = -(-plan.n_saves // saves)
     rows = {item.name: -(-plan.n_saves // item.window) if item.per_window else segments for item in plan.reducers}
     size = sum(8 * item.n_entries * rows[item.name] for item in plan.reducers)
-    while group < block and (n > _N_GROUPS * group or (n > 16 * group and size * -(-n // group) > _STATISTICS_BYTES)):
+    while 2 * group <= block and (
+        n > _N_GROUPS * group or (n > 16 * group and size * -(-n // group) > _STATISTICS_BYTES)
+    ):
         group *= 2
     return group
 
@@ -186,7 +189,7 @@ class Forecast(NamedTuple):
         statistics = sum(8 * n_rows * groups * entries for n_rows, entries in rows)
         kept = segments if plan.record else min(segments, 2)
         checkpoints = 8 * kept * plan.n_trajectories * checkpoint_width(plan)
-        states = 8 * state_width(plan) * plan.n_trajectories * plan.n_saves if plan.record else 0
+        states = 8 * state_width(plan) * blocks * block * segments * saves if plan.record else 0
         coordinates = 8 * (plan.n_trajectories + plan.n_saves)
         # A unit's recorded arrays once more while they are written, and the pieces of a batch with their totals.
         unit = 2 * 8 * state_width(plan) * block * saves if plan.record else 0

@@ -237,7 +237,10 @@ def _add_records(group: zarr.Group, plan: Plan, layout: Layout) -> None:
     if plan.statistics:
         group.create_group("statistics")
     for name, array in arrays(plan, layout).items():
-        compressed = (BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle"),) if name in _UNITS else ()
+        # The last bits of thermal trajectories are noise: as they are, compression saves a tenth and costs more time
+        # than the disk; rounded, it makes them a fraction.
+        rounded = name in _UNITS and plan.keep_bits is not None
+        compressed = (BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle"),) if rounded else ()
         group.create_array(
             name,
             **array._asdict(),
