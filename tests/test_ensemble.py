@@ -19,6 +19,7 @@ import zarr
 import stochbind as sb
 import systems
 import test_solvers
+from stochbind.engine import units
 from stochbind.engine.layout import Layout
 from stochbind.engine.places import _host
 from stochbind.engine.units import Task, run_unit
@@ -81,6 +82,41 @@ def test_stores_are_the_same_file_by_file_for_any_workers(plan, finished, tmp_pa
     other = sb.Plan(scenario=systems.pair_scenario(0.5, 0.2), **{**PLAN, "seed": 4})
     sb.run(other, tmp_path / "other.zarr")
     assert tree_digest(tmp_path / "other.zarr") != expected  # the twin
+
+
+@pytest.fixture(scope="module")
+def accumulating():
+    statistics = ["moments", {"kind": "correlations", "window": 16, "start": 0}, {"kind": "histograms", "start": 0}]
+    return sb.Plan(scenario=systems.pair_scenario(0.5, 0.2), **PLAN, statistics=statistics)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 7])
+def test_any_number_of_workers_writes_the_same_files(accumulating, tmp_path, monkeypatch, number):
+    monkeypatch.setattr(Layout, "of", classmethod(lambda cls, plan: cls(4, 64, 2)))
+    sb.run(accumulating, tmp_path / "serial.zarr", workers="serial")
+    with sb.thread_workers(number) as workers:
+        sb.run(accumulating, tmp_path / "threads.zarr", workers=workers)
+    assert tree_digest(tmp_path / "threads.zarr") == tree_digest(tmp_path / "serial.zarr")
+
+
+def test_seven_processes_and_seven_parts_write_the_same_files(accumulating, tmp_path, monkeypatch):
+    monkeypatch.setattr(Layout, "of", classmethod(lambda cls, plan: cls(4, 64, 2)))
+    expected = tree_digest(sb.run(accumulating, tmp_path / "serial.zarr", workers="serial").path)
+    with sb.process_workers(7) as workers:
+        sb.run(accumulating, tmp_path / "processes.zarr", workers=workers)
+    for k in (3, 1, 7, 2, 5, 4, 6):
+        sb.run(accumulating, tmp_path / "parts.zarr", part=(k, 7), workers="serial")
+    assert tree_digest(tmp_path / "processes.zarr") == expected
+    assert tree_digest(tmp_path / "parts.zarr") == expected
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 1000])
+def test_sizes_of_batches_do_not_change_a_byte(accumulating, tmp_path, monkeypatch, size):
+    sb.run(accumulating, tmp_path / "usual.zarr", workers="serial")
+    monkeypatch.setattr(units, "batch_of", lambda dimension: size)
+    monkeypatch.setattr(units, "piece_of", lambda plan: 64)
+    sb.run(accumulating, tmp_path / "other.zarr", workers="serial")
+    assert tree_digest(tmp_path / "other.zarr") == tree_digest(tmp_path / "usual.zarr")
 
 
 def test_sizes_of_blocks_do_not_change_the_numbers(plan, finished, tmp_path, monkeypatch):
