@@ -48,7 +48,8 @@ step = 0.5
 n_steps = {n_steps}
 n_trajectories = {n_trajectories}
 seed = 7
-ledger = true
+save_every = {save_every}
+ledger = {ledger}
 record = {record}
 """
 STATISTICS = {"moments": 16, "correlations": 32, "spectra": 32, "histograms": 32, "currents": 16}
@@ -57,17 +58,26 @@ STATISTICS = {"moments": 16, "correlations": 32, "spectra": 32, "histograms": 32
 class Ensemble:
     """A scenario file, and the store that an undisturbed run in one process makes of it."""
 
-    def __init__(self, folder, name, *, record, layout=None, n_trajectories=256, n_steps=512):
+    def __init__(
+        self, folder, name, *, record, layout=None, n_trajectories=256, n_steps=512, save_every=1, only_moments=False
+    ):
         self.name, self.layout = name, layout
         self.scenario = folder / f"{name}.toml"
-        tables = [f'[[run.statistics]]\nkind = "{kind}"\nwindow = {window}\n' for kind, window in STATISTICS.items()]
-        numbers = {"n_steps": n_steps, "n_trajectories": n_trajectories, "record": str(record).lower()}
+        statistics = {"moments": 64} if only_moments else STATISTICS
+        tables = [f'[[run.statistics]]\nkind = "{kind}"\nwindow = {window}\n' for kind, window in statistics.items()]
+        numbers = {
+            "n_steps": n_steps,
+            "n_trajectories": n_trajectories,
+            "save_every": save_every,
+            "ledger": str(not only_moments).lower(),
+            "record": str(record).lower(),
+        }
         self.scenario.write_text(SCENARIO.format(**numbers) + "".join(tables))
         self.plan = stochbind.Plan.from_scenario(stochbind.Scenario.from_toml(self.scenario))
         reference = folder / f"{name}.zarr"
         self.begin(reference)
-        with stochbind.serial_workers() as workers:
-            self.n_units = stochbind.run(self.plan, reference, workers=workers).done.size
+        workers = "threads" if only_moments else "serial"
+        self.n_units = stochbind.run(self.plan, reference, workers=workers).done.size
         self.expected = tree(reference)
         if self.faults_of_counts(reference):
             raise RuntimeError(f"the undisturbed run is wrong: {self.faults_of_counts(reference)}")
@@ -148,7 +158,8 @@ class Process:
 class Run:
     """One store, the processes that make it, and what is done to them."""
 
-    def __init__(self, ensemble, kind, folder, seed, *, n_workers=2, extra=None):
+    def __init__(self, ensemble, kind, folder, seed, *, n_workers=2, extra=None, pause=0.3, longest=RUN_TIME):
+        self.pause, self.longest = pause, longest  # mean time between kills, and of the run [s]
         self.ensemble, self.kind, self.folder = ensemble, kind, folder
         self.path, self.trace = folder / "run.zarr", folder / "trace"
         self.random = random.Random(seed)
@@ -197,8 +208,8 @@ class Run:
                 now = time.monotonic()
                 due = now > next_kill and self._n_words() >= words and now < deadline
                 if due and self.kills.total() < n_kills and self._kill():
-                    next_kill, words = time.monotonic() + self.random.expovariate(1 / 0.3), self._words()
-                if now > began + RUN_TIME:
+                    next_kill, words = time.monotonic() + self.random.expovariate(1 / self.pause), self._words()
+                if now > began + self.longest:
                     self._tell_hanging()
                     break
                 time.sleep(0.02)
