@@ -316,7 +316,7 @@ class Run:
             if process.runs:
                 process.process.send_signal(signal.SIGUSR1)
         time.sleep(1.0)
-        self.faults.append(f"the run had not ended after {RUN_TIME:.0f} s; see the logs in {self.folder}")
+        self.faults.append(f"the run had not ended after {self.longest:.0f} s; see the logs in {self.folder}")
 
     def _finish(self):
         """The same command once more, on a store that is complete; then compare."""
