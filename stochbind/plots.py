@@ -51,6 +51,8 @@ def overview(
 ) -> Figure:
     """The figure of a run: paths, temperatures, energy currents, response and deviations, simulated and exact.
 
+    A run that kept no trajectories has no paths to draw.
+
     Parameters
     ----------
     dataset : xarray.Dataset
@@ -67,20 +69,22 @@ def overview(
     Returns
     -------
     matplotlib.figure.Figure
-        Five panels.
+        Five panels, or four.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 7), layout="constrained")
-    axes = figure.subplot_mosaic("abc;dee")
-    paths(axes["a"], dataset, reduced=reduced)
+    recorded = "position" in dataset
+    axes = figure.subplot_mosaic("abc;dee" if recorded else "bbbccc;ddeeee")
+    if recorded:
+        paths(axes["a"], dataset, reduced=reduced)
     temperatures(axes["b"], validation, bath_temperature, reduced=reduced)
     currents(axes["c"], validation, reduced=reduced)
     susceptibilities(axes["d"], exact, found, reduced=reduced)
     if not validation.judged:
         axes["d"].set_title("response (points: from the record; lines: linearised)")
     deviations(axes["e"], validation)
-    for letter, ax in axes.items():
+    for letter, ax in zip("abcde", axes.values(), strict=False):
         ax.set_title(f"({letter}) {ax.get_title()}", loc="left", fontsize="medium")
         ax.set_title("", loc="center")
     figure.suptitle(f"{dataset.attrs.get('title', '')}, {validation.n_trajectories} trajectories", fontsize="large")

@@ -109,6 +109,42 @@ def test_plot(store, tmp_path, suffix):
     assert (tmp_path / f"figure{suffix}").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("window", [64, 1])
+def test_a_run_without_a_record_is_drawn_from_its_moments(tmp_path, monkeypatch, window):
+    """The response, too, where windows hold pairs of states; only the path cannot be drawn."""
+    from stochbind import plots
+
+    drawn = []
+    overview = plots.overview
+    monkeypatch.setattr(
+        plots, "overview", lambda *args, **words: drawn.append((args, overview(*args, **words))) or drawn[-1][1]
+    )
+    text = (
+        Path(SCENARIO)
+        .read_text()
+        .replace("[run]", f'[run]\nrecord = false\nstatistics = [{{ kind = "moments", window = {window} }}]')
+    )
+    (tmp_path / "bare.toml").write_text(text)
+    invoke("run", tmp_path / "bare.toml", "-o", tmp_path / "bare.zarr", *SMALL)
+    invoke("plot", tmp_path / "bare.zarr", "-o", tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+    (_, _, exact, found), figure = drawn[0]
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert [title[:3] for title in titles] == ["(a)", "(b)", "(c)", "(d)"]
+    assert not any("trajectory" in title for title in titles)
+    assert (found is None) == (window == 1)
+    if found is not None:
+        truth = np.array(
+            [
+                np.interp(found.angular_frequency, exact.angular_frequency, np.abs(exact.value[:, j, k]))
+                for j, k in ((0, 1), (1, 0))
+            ]
+        )
+        size = np.abs([found.value[:, 0, 1], found.value[:, 1, 0]]).max(axis=1)
+        np.testing.assert_allclose(size, truth.max(axis=1), rtol=0.2)
+        assert abs(size[0] / truth[1].max() - 1) > 0.5  # not the other way round
+
+
 def test_the_table_fits_a_narrow_terminal(store):
     """Nothing is cut off, and no line is longer than 84 columns."""
     lines = invoke("validate", store).stdout.splitlines()

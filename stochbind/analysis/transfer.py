@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 from scipy import linalg
 
-from stochbind.analysis import thermodynamics
+from stochbind.analysis import online, thermodynamics
 from stochbind.analysis.statistics import Estimate, Record
 from stochbind.analysis.statistics import record as sum_record
 from stochbind.checks import ComplexArray, FloatArray
@@ -200,17 +200,24 @@ def spectrum(array: Oscillators, equations: Langevin, n_frequencies: int) -> tup
 
 
 def found_spectrum(array: Oscillators, dataset: xr.Dataset, n_frequencies: int) -> tuple[FloatArray, ComplexArray]:
-    """Susceptibility that a record shows; see `spectrum` and `regressed_equations`.
+    """Susceptibility that the second half of a run shows; see `spectrum` and `regressed_equations`.
 
     Raises
     ------
+    PlanError
+        If the run kept neither trajectories nor moments.
     TooFewSamplesError
-        If the record does not resolve it.
+        If the states do not resolve it, or the moments are of windows of one state, which hold no pairs.
     """
     equations = array.langevin()
-    start = dataset.sizes["time"] // 2
-    whole = sum_record(dataset, equations, start=start).regrouped(1)
-    return spectrum(array, regressed_equations(equations, whole), n_frequencies)
+    if "position" in dataset:
+        half = sum_record(dataset, equations, start=dataset.sizes["time"] // 2)
+    else:
+        first, _, _ = online.moment_windows(dataset)
+        half = online.record_of_moments(dataset, equations, start=float(first[len(first) // 2]))
+        if np.isnan(half.before).any():
+            raise TooFewSamplesError("Windows of one state hold no pairs of states; use a larger `window`.")
+    return spectrum(array, regressed_equations(equations, half.regrouped(1)), n_frequencies)
 
 
 def response_transfer(array: Oscillators, equations: Langevin, record: Record) -> Transfers:
