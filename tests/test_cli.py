@@ -7,6 +7,7 @@ import sys
 import time
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -151,6 +152,28 @@ def test_the_table_fits_a_narrow_terminal(store):
     rows = [line for line in lines if line.strip().startswith(("heat current", "response asymmetry", "non-reciprocal"))]
     assert len(rows) == 4
     assert all(len(line.rstrip()) <= 84 and "…" not in line for line in rows)
+
+
+def test_the_table_of_a_sweep_is_never_cut(capsys):
+    """However many axes it has: all of z and of the pair is there, on one line for each point."""
+    from stochbind.analysis.validation import Row, Validation
+    from stochbind.cli import sweeping
+
+    base = sb.Scenario.from_toml(SCENARIO)
+    names = ("particle[0].bath_temperature", "particle[1].damping_rate", "coupling[0][1]")
+    axes = [
+        {"parameter": name, "values": [0.123456, 0.234567], "name": f"{name[:8]}_of_axis_{i}"}
+        for i, name in enumerate(names)
+    ]
+    store = SimpleNamespace(sweep=sb.Sweep(base, axes), path="sweep.zarr")
+    z = [-104.23 - index for index in range(8)]
+    rows = [Row("cross-spectrum, band 2, imaginary", "11 <- 10", "", 1.0, 1.0, 1.0, value, 1.0) for value in z]
+    sweeping._print_table(store, [Validation((row,), (), (0.0, 1.0), 3, True) for row in rows])
+    lines = capsys.readouterr().out.splitlines()
+    assert "…" not in "".join(lines)
+    for value in z:
+        assert sum(line.split()[-3:] == ["<-", "10", f"{value:.2f}"] for line in lines) == 1
+    assert max(map(len, lines)) > 100  # else it would have fitted anyway
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

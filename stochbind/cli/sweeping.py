@@ -203,8 +203,9 @@ def _print_table(store: SweepStore, found: list[Validation]) -> None:
         if result.judged:
             z = f"{worst.z:+.2f}" if abs(worst.z) <= 5 else f"[bold red]{worst.z:+.2f}[/]"
         table.add_row(str(index), *values, worst.quantity, worst.where, z)
+    # A table that is cut says nothing: as wide as it must be, whatever the number of axes.
+    Console(width=Console(width=10_000).measure(table).maximum).print(table)
     console = Console(width=max(84, shutil.get_terminal_size().columns if sys.stdout.isatty() else 100))
-    console.print(table)
     for note in dict.fromkeys(note for result in found for note in result.notes):
         count = sum(note in result.notes for result in found)
         at = "" if count == len(found) else f" (at {count} of {len(found)} points)"
