@@ -73,7 +73,8 @@ def open_sweep(path: str | Path) -> xr.Dataset:
             found |= _variables(store, names, str(name), variable)
     rows = xr.Variable(("trajectory",), np.zeros(template.sizes["trajectory"], dtype=np.bool_))
     rows.attrs["long_name"] = "whether the trajectory left the range of floating-point numbers"
-    found["diverged"] = _variable(store, names, rows, _diverged)
+    blocks = template.chunksizes.get("trajectory")  # as the recorded arrays have them: xarray wants them alike
+    found["diverged"] = _variable(store, names, rows, _diverged, (blocks,) if blocks else None)
     dataset = dataset.assign(found)
     dataset = dataset.set_coords([name for name in found if name in template.coords or name.endswith("_from_time")])
     dataset.attrs = {
@@ -109,9 +110,15 @@ def _variables(store: SweepStore, names: tuple[str, ...], name: str, template: x
     return found
 
 
-def _variable(store: SweepStore, names: tuple[str, ...], template: xr.Variable, read: _Read) -> xr.Variable:
+def _variable(
+    store: SweepStore,
+    names: tuple[str, ...],
+    template: xr.Variable,
+    read: _Read,
+    inner: tuple[tuple[int, ...], ...] | None = None,
+) -> xr.Variable:
     grid = _Grid(store, template.shape, template.dtype, read)
-    inner = template.chunks or tuple((length,) for length in template.shape)
+    inner = inner or template.chunks or tuple((length,) for length in template.shape)
     chunks = tuple((1,) * length for length in store.sweep.shape) + inner
     # A name of its own, as nobody can tell from outside whether files have changed.
     data = da.from_array(grid, chunks=chunks, name=f"sweep-{uuid.uuid4().hex}", fancy=False)  # type: ignore[no-untyped-call]
