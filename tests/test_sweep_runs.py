@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import stochbind as sb
 import systems
-from stochbind.analysis import validation
+from stochbind.analysis import online, validation
 from stochbind.cli import app
 from stochbind.engine import sweeps
 from stochbind.engine.layout import Layout
@@ -120,6 +120,16 @@ def test_one_dataset_has_the_parameters_in_front(finished):
     assert "pair" in found.attrs["scenario"]
 
 
+def test_all_variables_have_the_same_chunks(finished):
+    found = sb.open(finished)
+    assert found.chunksizes["trajectory"] == (32, 8)  # which raises where two variables differ
+    assert found.diverged.chunks == ((1, 1, 1), (1, 1), (32, 8))
+    assert found.map_blocks(lambda part: part).position.shape == found.position.shape
+    apart = found.assign(diverged=found.diverged.chunk(trajectory=40))  # the twin
+    with pytest.raises(ValueError, match="inconsistent chunks"):
+        _ = apart.chunks
+
+
 def test_units_of_coordinates_are_told(unidirectional, tmp_path):
     axis = {"parameter": "gas.pressure", "values": [100.0, 200.0]}
     sb.run(with_run(sb.Sweep(unidirectional, [axis]), n_trajectories=2, n_steps=4), tmp_path / "run.zarr")
@@ -148,6 +158,52 @@ def test_statistics_have_the_parameters_in_front(tmp_path):
     assert found.histogram_position_from_time.dims == ("cold",)
     begin = sb.open(path / "points/0").histogram_position.attrs["start"]
     assert found.histogram_position_from_time[0] == begin > 0
+
+
+STATISTICS = {
+    "statistics": [{"kind": kind, "window": 8} for kind in ("moments", "correlations", "histograms")],
+    "initial": "stationary",
+}
+
+
+@pytest.mark.parametrize("record", [True, False])
+def test_a_point_of_the_dataset_is_judged_by_its_own_theory(tmp_path, record):
+    path = tmp_path / "sweep.zarr"
+    sb.run(sweep(COLD, **STATISTICS, record=record, n_trajectories=64), path)
+    whole = sb.open(path)
+    for index in range(2):
+        alone = sb.validate(sb.open(path / f"points/{index}"))
+        point = sb.validate(whole.isel(cold=index))
+        assert alone.agrees
+        assert point.rows == alone.rows or str(point.rows) == str(alone.rows)  # where there is NaN
+        assert (point.notes, point.window, point.n_trajectories) == (alone.notes, alone.window, alone.n_trajectories)
+        assert any(row.quantity == "position within 1 sigma" for row in point.rows)
+    other = sb.validate(whole.isel(cold=0), sweep().base)  # the twin: the scenario that is swept
+    assert not other.agrees
+
+
+def test_a_sweep_is_not_judged_as_one_run(tmp_path):
+    path = tmp_path / "sweep.zarr"
+    sb.run(sweep(**STATISTICS), path)
+    whole = sb.open(path)
+    for dataset in (whole, whole.isel(cold=0), whole.drop_vars("point").isel(cold=0, stiffness=0)):
+        with pytest.raises(PlanError, match=r"holds a sweep; take one point of it, such as `sb.open\(store.point_path"):
+            sb.validate(dataset)
+        with pytest.raises(PlanError, match="holds a sweep"):
+            online.correlation(dataset)
+    point, alone = whole.isel(cold=1, stiffness=2), sb.open(path / "points/5")
+    np.testing.assert_array_equal(online.correlation(point).value, online.correlation(alone).value)
+    np.testing.assert_array_equal(online.histogram(point, "position").upper, online.histogram(alone, "position").upper)
+
+
+def test_a_point_with_diverged_trajectories_is_judged_without_them(tmp_path):
+    soft = {"parameter": "particle[0].cubic_stiffness", "values": [1.0, -0.08]}
+    base = sb.Scenario.from_toml(SCENARIOS / "duffing_particle.toml")
+    run_sweep(sb.Sweep(base, [soft]), tmp_path / "sweep.zarr", n_trajectories=64)
+    alone = sb.validate(sb.open(tmp_path / "sweep.zarr/points/1"))
+    point = sb.validate(sb.open(tmp_path / "sweep.zarr").isel(cubic_stiffness=1))
+    assert "diverged and are left out" in point.notes[0]
+    assert (point.notes, str(point.rows)) == (alone.notes, str(alone.rows))
 
 
 def test_arrays_cross_to_other_processes(finished):

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import xarray as xr
 
+from stochbind.analysis.points import require_one_run
 from stochbind.analysis.statistics import Estimate, Record, weighted_mean
 from stochbind.checks import FloatArray
 from stochbind.errors import PlanError, ScenarioError, TooFewSamplesError
@@ -273,7 +274,8 @@ def current(dataset: xr.Dataset, name: str, *, start: float = 0.0) -> xr.Dataset
 
 
 def require_statistic(dataset: xr.Dataset, variable: str, kind: str, more: str = "") -> None:
-    """Raise `PlanError` unless the run accumulated a statistic."""
+    """Raise `PlanError` unless the dataset is of one run, which accumulated a statistic."""
+    require_one_run(dataset)
     if variable not in dataset:
         raise PlanError(
             f'The run did not accumulate the statistic "{kind}"{more}; ask for it with `[[run.statistic]]`, '

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from stochbind.analysis import comparisons, thermodynamics, transfer, windows
+from stochbind.analysis import comparisons, points, thermodynamics, transfer, windows
 from stochbind.analysis.statistics import Estimate, Record, weighted_mean
 from stochbind.analysis.windows import settled as settled
 from stochbind.analysis.windows import without_diverged as without_diverged
@@ -113,6 +113,7 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
     dataset : xarray.Dataset
         A finished run, as `stochbind.open` gives it: with trajectories, or else with the statistic "moments".
         Correlations, spectra, position histograms and currents are compared too, where they are of the steady state.
+        Or one point of a sweep, taken from its dataset, such as ``dataset.isel(stiffness=0)``.
     scenario : Scenario, optional
         The theory to compare with; by default the scenario of the run, which the dataset holds.
     initial : str, optional
@@ -128,10 +129,11 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
     IncompleteError
         If the run is not finished.
     PlanError
-        If the run kept neither trajectories nor moments.
+        If the run kept neither trajectories nor moments, or the dataset holds more than one point of a sweep.
     TooFewSamplesError
         If there are fewer than two trajectories or two states.
     """
+    dataset = points.one_run(dataset)
     scenario = parse(dataset.attrs["scenario"]) if scenario is None else scenario
     initial = dataset.attrs["initial"] if initial is None else initial
     array = scenario.oscillators()
