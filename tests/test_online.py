@@ -4,7 +4,9 @@ The datasets are made here from arrays of states, by plain sums, and the states 
 """
 
 import functools
+import re
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +15,13 @@ from scipy import linalg, stats
 
 import stochbind as sb
 import systems
-from stochbind.analysis import comparisons, exact_windows, online, statistics, thermodynamics, transfer
+from stochbind.analysis import comparisons, exact_windows, online, statistics, thermodynamics, transfer, windows
 from stochbind.analysis.validation import validate
 from stochbind.errors import IncompleteError, PlanError, ScenarioError, TooFewSamplesError
 from stochbind.langevin import Langevin, Moments
 from stochbind.propagation import covariance_root
 from stochbind.protocols import Drive, Protocol
+from stochbind.scenario import parse
 
 INTERVAL = 0.6
 LAGS = (0, 1, 2, 3, 4, 8)
@@ -244,8 +247,19 @@ def test_record_messages():
         (functools.partial(online.current, name="heat"), "currents"),
         (functools.partial(online.histogram, of="heat"), "histograms"),
     ):
-        with pytest.raises(PlanError, match=f'kind = "{kind}"'):
+        with pytest.raises(PlanError, match=f'the statistic "{kind}"') as told:
             function(xr.Dataset())
+        (advice,) = re.findall(r"`(statistics = .*)`", str(told.value))
+        (asked,) = scenario_with(advice).run.statistics  # it can be written into a file as it stands
+        assert asked.kind == kind
+    assert asked.of == "heat"
+    with pytest.raises(ScenarioError):
+        scenario_with('[[run.statistic]]\nkind = "moments"')
+
+
+def scenario_with(lines):
+    text = (Path(__file__).parent.parent / "scenarios" / "cold_to_hot_pair.toml").read_text()
+    return parse(text.replace("[run]", f"[run]\n{lines}"))
 
 
 # ------------------------------------------------------------------------------------------ exact windows
@@ -684,9 +698,32 @@ def test_work_and_heat_of_windows(pair):
     assert not validate(joined).agrees
 
 
+@pytest.mark.parametrize(
+    ("n_saves", "first", "judged"),
+    [(64, 0, 64), (65, 0, 65), (66, 0, 66), (80, 0, 80), (95, 64, 31), (130, 64, 66), (170, 64, 106), (250, 128, 122)],
+)
+def test_a_run_that_ends_just_beyond_a_window_is_judged_by_the_windows_before(n_saves, first, judged):
+    """The exact means of the wider part hold for transients, too. The steady state comes after 67 states."""
+    array = systems.pair_scenario(0.5, 0.2).oscillators()
+    equations = array.langevin()
+    states = paths(equations, array.initial_moments("rest"), n_saves, 2000, seed=n_saves)
+    data = moments_dataset(states, 50, 64).assign_coords(coordinate=labels(equations))
+    data = data.assign_attrs(units_done=1, units_total=1)
+    settled = windows.settled(equations.stability.growth_rate, INTERVAL, n_saves)
+    found = windows.accumulated(data, systems.pair_scenario(0.5, 0.2), "rest")
+    assert found.first_time == pytest.approx((first + 1) * INTERVAL)
+    assert found.found.n_states == found.exact.n_states == judged
+    assert judged >= 0.5 * (n_saves - settled)
+    estimate = found.found.estimate(lambda second: thermodynamics.kinetic_temperature(array, second))
+    assert np.abs(estimate.z(thermodynamics.kinetic_temperature(array, found.exact.second[0]))).max() < 4
+    if first == 0:
+        steady = thermodynamics.kinetic_temperature(array, equations.steady.covariance)
+        assert np.abs(estimate.z(steady)).max() > 5  # the twin: the part holds a transient
+
+
 def test_what_to_ask_for(pair):
     nothing = pair[["correlation", "correlation_count"]].assign_attrs(pair.attrs)
-    with pytest.raises(PlanError, match=r'record = true.*kind = "moments"'):
+    with pytest.raises(PlanError, match=r'record = true.*"moments" among the `statistics`'):
         validate(nothing)
     with pytest.raises(IncompleteError, match="finish the run"):
         validate(pair.assign_attrs(units_done=3, units_total=4))

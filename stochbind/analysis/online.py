@@ -226,7 +226,7 @@ def histogram_shares(dataset: xr.Dataset, of: str) -> tuple[FloatArray, FloatArr
     PlanError
         If the run did not accumulate this histogram.
     """
-    require_statistic(dataset, f"histogram_{of}", "histograms", f' and of = "{of}"')
+    require_statistic(dataset, f"histogram_{of}", "histograms", of)
     counts = dataset[f"histogram_{of}"].to_numpy().astype(np.float64)
     total = np.nan_to_num(counts).sum(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -273,13 +273,14 @@ def current(dataset: xr.Dataset, name: str, *, start: float = 0.0) -> xr.Dataset
     return _labelled((total / share.where(share > 0)).transpose("group", ...), share)
 
 
-def require_statistic(dataset: xr.Dataset, variable: str, kind: str, more: str = "") -> None:
+def require_statistic(dataset: xr.Dataset, variable: str, kind: str, of: str | None = None) -> None:
     """Raise `PlanError` unless the dataset is of one run, which accumulated a statistic."""
     require_one_run(dataset)
     if variable not in dataset:
+        wanted = f'"{kind}"' if of is None else f'{{ kind = "{kind}", of = "{of}" }}'
         raise PlanError(
-            f'The run did not accumulate the statistic "{kind}"{more}; ask for it with `[[run.statistic]]`, '
-            f'kind = "{kind}"{more}.'
+            f'The run did not accumulate the statistic "{kind}"{"" if of is None else f" of {of}"}; ask for it in the '
+            f"`[run]` table: `statistics = [{wanted}]`."
         )
 
 

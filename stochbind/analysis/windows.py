@@ -85,6 +85,9 @@ def recorded(dataset: xr.Dataset, scenario: Scenario, initial: str) -> Window:
 def accumulated(dataset: xr.Dataset, scenario: Scenario, initial: str) -> Window:
     """The windows of the statistic "moments" that begin where `recorded` would begin, or later.
 
+    If these hold less than half of the states that `recorded` would take, as where the run ends just beyond a window,
+    the windows before them are taken too: exact means hold before the steady state as well.
+
     Parameters
     ----------
     dataset : xarray.Dataset
@@ -110,8 +113,8 @@ def accumulated(dataset: xr.Dataset, scenario: Scenario, initial: str) -> Window
     """
     if "moments_second" not in dataset:
         raise PlanError(
-            "There is nothing to validate: the run kept neither trajectories nor moments; run it with `record = true`, "
-            'or with `[[run.statistic]]` and kind = "moments".'
+            "There is nothing to validate: the run kept neither trajectories nor moments; in the `[run]` table, give "
+            '`record = true`, or "moments" among the `statistics`.'
         )
     if dataset.attrs.get("units_done", 0) < dataset.attrs.get("units_total", 0):
         raise IncompleteError("The statistics have parts that were never computed; finish the run first.")
@@ -122,6 +125,8 @@ def accumulated(dataset: xr.Dataset, scenario: Scenario, initial: str) -> Window
     begin = settled(stability.growth_rate if stability.stable else 0.0, interval, int(n_states.sum()))
     later = np.flatnonzero(first >= first[0] + (begin - 0.5) * interval)
     start = int(later[0]) if len(later) else len(first) - 1
+    while start and 2 * n_states[start:].sum() < n_states.sum() - begin:
+        start -= 1
     found = online.record_of_moments(dataset, equations, start=first[start])
     exact = exact_record_of_windows(
         scenario.driven(equations),
