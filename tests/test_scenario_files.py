@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from stochbind import OscillatorScenario, Scenario, TweezerScenario
 from stochbind.errors import ScenarioError
 from stochbind.scenario import Gas, Oscillator, files, parse, scenario_from_dict
+from stochbind.scenario.statistics import STATISTICS
 
 SCENARIOS = Path(__file__).parent.parent / "scenarios"
 SHIPPED = [path for path in sorted(SCENARIOS.glob("*.toml")) if "\n[sweep]" not in path.read_text()]
@@ -558,6 +559,29 @@ def test_a_scenario_for_the_other_kind():
     sentences = faults(change(TWEEZERS, '"tweezers"', '"oscillators"'))
     assert sum('but of kind = "tweezers"' in sentence for sentence in sentences) == 2 + 2 * 7
     assert not any("did you mean" in sentence for sentence in sentences)
+
+
+KNOWN = " or ".join(", ".join(f'"{kind}"' for kind in STATISTICS).rsplit(", ", 1))
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        ('statistics = ["foo"]', f": must be of kind {KNOWN}, but is of kind 'foo'."),
+        ("statistics = [3]", f": must be a name or a table, of kind {KNOWN}, but is 3."),
+        ("statistics = [{ window = 8 }]", f": must be of kind {KNOWN}, but tells none."),
+        ('statistics = [{ kind = "correlations", lags = [] }]', ".lags: must not be empty; add at least one value."),
+        ('statistics = [{ kind = "correlations", lag = [0] }]', ".lag: is not a known field; did you mean `lags`."),
+        ('statistics = [{ kind = "moments", x = 1 }]', ".x: is not a known field; known here are `kind`, `window`."),
+    ],
+)
+def test_mistakes_in_statistics_are_told_what_statistics_there_are(written, sentence):
+    found = fault(OSCILLATORS.replace("[run]", f"[run]\n{written}"))
+    assert "run.statistics[0]" in found
+    assert found.endswith(sentence)
+    assert "tweezers" not in found
+    right = "statistics = ['moments', { kind = 'correlations', lags = [0] }]"  # the twin
+    assert len(parse(OSCILLATORS.replace("[run]", f"[run]\n{right}")).run.statistics) == 2
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n", "[kind]\n", "kind = []"])

@@ -515,7 +515,7 @@ def test_what_cannot_be_swept_in_oscillators():
         (axis("gas.pressure", []), ": has no values; give at least one."),
         (axis("gas.pressure", "1 Pa"), ".values: must be a list, but is '1 Pa'."),
         (axis(3, ["1 Pa"]), ".parameter[0]: must be text in quotes, but is 3."),
-        (axis([], ["1 Pa"]), ".parameter: must not be empty; add a table [[sweep.axis.parameter]] for each parameter."),
+        (axis([], ["1 Pa"]), ".parameter: must not be empty; add at least one value."),
         (axis("gas.pressure", ["1 Pa"], n=3), ": has `values`, which go with no `n`; remove one of them."),
         ({"parameter": "gas.pressure"}, ": needs either `values`, or `start`, `stop` and `n`."),
         ({"parameter": "gas.pressure", "start": "1 Pa", "n": 3}, ": needs either `values`, or `start`, `stop` and `n`; "

@@ -6,7 +6,7 @@ import difflib
 import re
 import types
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -63,6 +63,8 @@ def _sentence(fault: Any, path: list[Any], model: _Model | None, models: Mapping
             return "is missing from the list"
         case "missing":
             return "is missing; add " + (field.written if field.part else f"`{path[-1]} = ...`")
+        case "union_tag_not_found" | "union_tag_invalid" | "model_attributes_type" if field.kinds:
+            return _wrong_kind(fault["input"], field.kinds)
         case "union_tag_not_found" | "union_tag_invalid":
             kind = fault["input"].get("kind")
             wanted = " or ".join(f'kind = "{name}"' for name in models)
@@ -72,7 +74,7 @@ def _sentence(fault: Any, path: list[Any], model: _Model | None, models: Mapping
         case "too_long" if "max_length" in limit:
             return f"must have at most {limit['max_length']} elements, but has {len(fault['input'])}"
         case "too_short":
-            return f"must not be empty; add {field.written}"
+            return f"must not be empty; add {field.written if field.part else 'at least one value'}"
         case "int_type" | "int_from_float" | "int_parsing" | "int_parsing_size":
             return f"must be a whole number, without quotes, point or exponent, but is {value}"
         case "float_type" | "float_parsing":
@@ -89,28 +91,34 @@ def _sentence(fault: Any, path: list[Any], model: _Model | None, models: Mapping
 
 
 class _Field(NamedTuple):
-    """What a field holds: the tables of one part, if any, and how they are written."""
+    """What a field holds: the tables of one part, if any, and how they are written; or of several, by their kind."""
 
     part: _Model | None
     written: str
+    kinds: dict[str, _Model]
 
 
 def _field(path: list[Any], model: _Model | None) -> _Field:
     """The field at a path of a scenario."""
     written = "the file"
     names = []
+    kinds: dict[str, _Model] = {}
     for index, key in enumerate(path):
         if isinstance(key, int):
             continue
+        if key in kinds:  # pydantic puts the kind into the path
+            model, kinds = kinds[key], {}
+            continue
         info = model.model_fields.get(key) if model is not None else None
         model = _part(info.annotation) if info is not None else None
+        kinds = _kinds(info.annotation) if info is not None else {}
         many = info is not None and get_origin(info.annotation) is tuple
         names.append(str(key))
         table = ".".join(names)
         written = f"a table [[{table}]]" if many else f"a table [{table}]"
         if many and index + 1 == len(path):
             written += f" for each {key}"
-    return _Field(model, written)
+    return _Field(model, written, kinds)
 
 
 def _part(annotation: Any) -> _Model | None:
@@ -120,6 +128,26 @@ def _part(annotation: Any) -> _Model | None:
     if get_origin(annotation) in (tuple, Union, types.UnionType):
         return next((part for argument in get_args(annotation) if (part := _part(argument))), None)
     return None
+
+
+def _kinds(annotation: Any) -> dict[str, _Model]:
+    """The parts that an annotation lets choose from by their `kind`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        kind = annotation.model_fields.get("kind")
+        return {} if kind is None else {str(word): annotation for word in get_args(kind.annotation)}
+    if get_origin(annotation) in (tuple, Union, types.UnionType, Annotated):
+        return {word: part for argument in get_args(annotation) for word, part in _kinds(argument).items()}
+    return {}
+
+
+def _wrong_kind(given: Any, kinds: Mapping[str, _Model]) -> str:
+    """What to do about a table, or a name that stands for one, that is of no known kind."""
+    *words, last = (f'"{kind}"' for kind in kinds)
+    known = f"{', '.join(words)} or {last}"
+    if not isinstance(given, Mapping):
+        return f"must be a name or a table, of kind {known}, but is {short(given)}"
+    kind = given.get("kind")
+    return f"must be of kind {known}" + (", but tells none" if kind is None else f", but is of kind {short(kind)}")
 
 
 def _unknown(path: list[Any], model: _Model | None, models: Mapping[str, _Model]) -> str:
