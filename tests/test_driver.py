@@ -388,6 +388,48 @@ def test_a_task_that_hangs_is_given_up_and_the_others_go_on(monkeypatch):
     assert sorted(gathered.tasks) == sorted(set(tasks) - {600.0})
 
 
+class Hanging(Simulated):
+    """Calls hang as `fate(task)` says, until their workers are made anew."""
+
+    def wait(self, handles, timeout):
+        for call in self.queue[: self.n]:
+            if not self.fate(*call[2]):
+                self.queue.remove(call)
+                self.queue.insert(0, call)
+                fate, self.fate = self.fate, lambda task: False
+                try:
+                    return super().wait(handles, timeout)
+                finally:
+                    self.fate = fate
+        time.sleep(timeout)
+        return set()
+
+
+@pytest.mark.parametrize(
+    ("n", "bad"), [(10, {8, 9}), (10, {0, 1}), (1, {0}), (30, {3, 4, 11, 28, 29}), (4, {0, 1, 2, 3})]
+)
+def test_tasks_that_hang_are_named_and_all_others_done(n, bad):
+    gathered = Gathered()
+    failures = drive(double, singles(n), Hanging(2, bad.__contains__), progress=gathered, patience=0.04)
+    assert {failure.task for failure in failures} == bad
+    assert all(failure.n_failures == 3 and "not ended" in failure.error for failure in failures)
+    assert sorted(gathered.tasks) == sorted({*range(n)} - bad)
+
+
+def test_with_fewer_rebuilds_tasks_that_hang_are_blamed_before_they_are_proven_guilty(monkeypatch):
+    monkeypatch.setattr(driver, "MOST_HANGS", driver.MOST_REBUILDS)
+    failures = drive(double, singles(10), Hanging(2, {8, 9}.__contains__), patience=0.04)
+    assert {failure.task: failure.n_failures for failure in failures} == {8: 3, 9: 2}
+
+
+def test_a_run_in_which_everything_hangs_ends_and_names_what_hung():
+    workers, told = Hanging(4, lambda task: True), []
+    failures = drive(double, singles(1000), workers, patience=0.04, report_failure=told.append)
+    assert workers.rebuilds == driver.MOST_HANGS
+    assert 4 <= len(failures) <= driver.TASKS_PER_SLOT * 4
+    assert list(failures) == told
+
+
 def test_threads_that_hang_end_the_run(monkeypatch):
     monkeypatch.setattr(driver, "LAST_TASKS", 0.1)
     monkeypatch.setattr("stochbind.engine.workers.threads.CLOSING_TIME", 0.1)

@@ -34,6 +34,8 @@ GRACE = 30.0
 #: Rebuilds, and tasks that are given up, in a row without any task finished in between.
 MOST_REBUILDS = 3
 MOST_HOPELESS = 20
+#: Rebuilds because tasks hang, in a row without any task finished: each tells more about who is guilty.
+MOST_HANGS = 20
 #: Deaths that chance explains with a smaller probability than this are no accidents.
 CHANCE = 1e-6
 #: Nor are more deaths in a row than this many times `most_failures`.
@@ -123,7 +125,8 @@ def drive(
     -------
     tuple of Failure
         The tasks that were given up; empty if all are done. If 20 tasks are given up (or as many as are in flight, if
-        that is more) and none is finished in between, no more chains are begun.
+        that is more) and none is finished in between, no more chains are begun. If workers were made anew 20 times
+        because tasks hang, and none is finished in between, all that hung are given up, and the rest is left.
 
     Raises
     ------
@@ -132,7 +135,7 @@ def drive(
     StoreError
         If `function` raises an `OSError` because there is no space to write to.
     IncompleteError
-        If there are no workers, or if they were made anew three times and nothing was finished since.
+        If there are no workers, or if they were lost and made anew three times and nothing was finished since.
     PlanError
         If `function` cannot be handed to the workers, or a parameter is wrong.
     """
@@ -166,7 +169,7 @@ class _Drive:
         self.suspect: _Run | None = None  # the one that flies
         self.failures: list[Failure] = []
         self.innocent_runs = self.innocent_deaths = 0
-        self.hopeless = self.deaths = self.rebuilds = 0  # since the last finished task
+        self.hopeless = self.deaths = self.rebuilds = self.hangs = 0  # since the last finished task
         self.longest = 0.0
         self.slots = 0
         self.watched = 0.0
@@ -253,7 +256,7 @@ class _Drive:
     def _finished(self, run: _Run, receipt: Any) -> None:
         self.innocent_runs += 1 + run.n_deaths
         self.innocent_deaths += run.n_deaths
-        self.hopeless = self.deaths = self.rebuilds = 0
+        self.hopeless = self.deaths = self.rebuilds = self.hangs = 0
         self._ended(run)
         task = run.task
         run.index += 1
@@ -329,7 +332,19 @@ class _Drive:
             self._died(self._land(handle), f"It had not ended after {limit:.3g} s.")
         if hanging:
             self.workers.cancel(hanging)
-            self._rebuild(f"{len(hanging)} tasks hang")
+            self.hangs += 1
+            self._renew()
+            if self.hangs >= MOST_HANGS:
+                self._give_up_all()
+
+    def _give_up_all(self) -> None:
+        """End a run in which tasks hang and none finishes: give up all that are suspected, and leave the rest."""
+        self.fresh = iter(())
+        suspected = [run for run in (*self.aside, *self.suspects, *self.ready) if run.n_deaths]
+        for queue in (self.aside, self.suspects, self.ready):
+            queue.clear()
+        for run in suspected:
+            self._give_up(run)
 
     def _wait_for_workers(self, now: float) -> None:
         for run in self.flying.values():
@@ -343,13 +358,17 @@ class _Drive:
             )
 
     def _rebuild(self, reason: str) -> None:
-        """Make the workers anew; what was in flight is made again, and nobody is blamed."""
+        """Make the workers anew that were lost, a few times; nobody is blamed."""
         if self.rebuilds >= MOST_REBUILDS:
             raise IncompleteError(
                 f"The workers were started anew {self.rebuilds} times, and nothing was finished since (at last: "
                 f"{reason.rstrip('.')}); start the same run again to continue it."
             )
         self.rebuilds += 1
+        self._renew()
+
+    def _renew(self) -> None:
+        """Make the workers anew; what was in flight is made again."""
         self.ready.extendleft(reversed(self.flying.values()))
         handles = list(self.flying)
         self.flying.clear()
