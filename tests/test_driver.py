@@ -439,6 +439,29 @@ def test_threads_that_hang_end_the_run(monkeypatch):
     event.set()
 
 
+@pytest.mark.parametrize("error", [SystemExit(5), KeyboardInterrupt(), GeneratorExit()])
+def test_a_task_that_exits_does_not_end_threads(error):
+    def work(task):
+        if task in (3, 4):
+            raise error
+        return task
+
+    gathered = Gathered()
+    with thread_workers(2) as workers:
+        failures = drive(work, singles(10), workers, progress=gathered, patience=2.0)
+    assert {failure.task for failure in failures} == {3, 4}
+    assert all(type(error).__name__ in failure.error and "in work" in failure.traceback for failure in failures)
+    assert sorted(gathered.tasks) == sorted({*range(10)} - {3, 4})
+
+
+def test_the_calling_thread_itself_can_be_interrupted():
+    def work(task):
+        raise KeyboardInterrupt
+
+    with serial_workers() as workers, pytest.raises(KeyboardInterrupt):
+        drive(work, singles(3), workers)
+
+
 def test_a_cluster_without_workers_is_named(monkeypatch):
     begun = time.monotonic()
     with pytest.raises(IncompleteError, match="No worker came"):

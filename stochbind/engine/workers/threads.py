@@ -18,6 +18,7 @@ from stochbind.errors import IncompleteError, PlanError
 #: How long threads that are in the middle of a task are waited for when the workers close [s].
 CLOSING_TIME = 20.0
 
+
 _Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
@@ -124,7 +125,13 @@ class ThreadWorkers(SerialWorkers):
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
-            if _run(*call):
+            try:
+                begun = _run(*call)
+            except BaseException as error:  # SystemExit would end this thread unseen, and nobody learn of the task
+                begun, failure = True, RuntimeError(f"the task raised {type(error).__name__}({error})")
+                failure.__cause__ = error
+                call[0].set_exception(failure)
+            if begun:
                 self._finished.put(call[0])
 
 
