@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stochbind.analysis.validation import Validation
-    from stochbind.engine.layout import Forecast
+    from stochbind.engine.layout import Forecast, Layout
     from stochbind.engine.plan import Plan
     from stochbind.engine.store import Store
 
 
-def plan_lines(plan: Plan) -> Iterator[str]:
-    """What a run is about to do, and warnings, one line each."""
+def plan_lines(plan: Plan, layout: Layout | None = None) -> Iterator[str]:
+    """What a run is about to do, and warnings, one line each; with the layout of a store that is there already."""
     from stochbind.engine.layout import Forecast
 
     scenario = plan.scenario
@@ -28,7 +28,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     )
     if plan.statistics:
         yield f"Statistics: {', '.join(item.name for item in plan.statistics)}."
-    yield forecast_line(Forecast.of(plan))
+    yield forecast_line(Forecast.of(plan, layout))
     yield f"The array is {scenario.langevin().stability.sentence}."
     words = f'Solver "{plan.solver}"'
     if plan.solver == "exact":

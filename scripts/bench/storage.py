@@ -39,9 +39,9 @@ def bare_unit(path, block):
     store = _store(path)
     plan, coefficients = store.plan, store.coefficients
     program = plan.solver_instance().load(coefficients, plan.scenario.langevin().forces)
-    rows, d = store.trajectories(block), plan.equations.dimension
-    for first in range(rows.start, rows.stop, batch_of(d)):
-        batch = range(first, min(first + batch_of(d), rows.stop))
+    rows = store.trajectories(block)
+    for first in range(rows.start, rows.stop, batch_of(plan)):
+        batch = range(first, min(first + batch_of(plan), rows.stop))
         state = np.ascontiguousarray(
             initial_state(plan.seed, coefficients["initial_mean"], coefficients["initial_root"], batch)
         )

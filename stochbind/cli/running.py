@@ -137,7 +137,7 @@ def extend(
 
     found = make_longer(store, n_trajectories=trajectories, n_steps=steps)
     if not quiet:
-        for line in reports.plan_lines(found.plan):
+        for line in reports.plan_lines(found.plan, found.layout):
             say(line)
     if found.pending:
         _finish(found, parallel, workers, piece, quiet)

@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 JOURNAL = "engine/extension.json"
 
 
+#: So many units are never too many.
+_MANY_UNITS = 5000
+
+
 def extend(
     path: str | Path, *, n_trajectories: int | None = None, n_steps: int | None = None, plan: Plan | None = None
 ) -> Store:
@@ -69,19 +73,21 @@ def extend(
     PlanError
         If the run would be shorter, or its steps depend on its length.
     StoreMismatchError
-        If `plan` differs in more than its length.
+        If `plan` differs in more than its length, or the store is a point of a sweep.
     StoreError
         If the store is locked, or cannot be written, or its disk has no room.
     """
     from stochbind.engine.store import Store
-    from stochbind.engine.sweep_store import is_sweep
+    from stochbind.engine.sweep_store import is_sweep, require_no_point
 
     if is_sweep(path):
         raise PlanError(f"{path}: holds a sweep, which cannot be made longer; run the longer one into another path.")
+    require_no_point(path)
     store = Store.open(path)
     longer = _longer(store, n_trajectories, n_steps, plan)
     if longer.fingerprint == store.plan.fingerprint:
         return store
+    store.require_same_steps()
     _require_same_steps(store, longer, plan)
     _require_room(store, longer)
     with store.lock():
@@ -196,8 +202,14 @@ def _require_same_steps(store: Store, longer: Plan, given: Plan | None) -> None:
 
 
 def _require_room(store: Store, longer: Plan) -> None:
-    """Raise `StoreError` if the disk has no room for what is new."""
+    """Raise if the disk has no room for what is new, or the units of a short run are too small for a long one."""
     free, layout = store.place.free_bytes(), store.layout
+    n_units, usual = Forecast.of(longer, layout).n_tasks, Forecast.of(longer).n_tasks
+    if n_units > _MANY_UNITS and n_units > 20 * usual:
+        raise PlanError(
+            f"{store.path}: was cut for a short run: one of this length would have {n_units} units of work, instead "
+            f"of {usual}; run the longer plan into another path."
+        )
     more = Forecast.of(longer, layout).n_bytes - Forecast.of(store.plan, layout).n_bytes
     if free is not None and more > free:
         raise StoreError(f"{store.path}: needs up to {more / 1e9:.3g} GB more, but {free / 1e9:.3g} GB are free there.")

@@ -6,6 +6,7 @@ kept in the store, and change no number.
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple, Self
 
 from stochbind.engine import accounts
@@ -26,6 +27,10 @@ _FULL_BLOCK = 256
 PIECE_BYTES = 32 * 2**20
 #: What a worker holds before it does anything: Python and the compiled loops [byte].
 _WORKER_BYTES = 300 * 2**20
+#: Measured on one core, of a kept state of four coordinates: what a statistic takes [s].
+_STATISTIC_TIME = {"moments": 6e-9, "correlations": 25e-9, "spectra": 90e-9, "histograms": 7e-9, "currents": 5e-9}
+#: Metadata of a store, and what a small file takes on a disk [byte].
+_STRUCTURE_BYTES, _FILE_BYTES = 120_000, 3000
 #: Measured on one core: a normal number, a product with its sum, a directed force [s].
 _NORMAL_TIME, _PRODUCT_TIME, _FORCE_TIME, _SDEINT_TIME = 1.4e-9, 0.05e-9, 5e-9, 3e-6
 
@@ -65,12 +70,16 @@ class Layout(NamedTuple):
             block *= 2
         while block > 1 and block > _SMALLEST_BLOCK // 2 and block * time * plan.save_every > 4 * _UNIT_TIME:
             block //= 2
-        window = max((item.window for item in plan.statistics), default=1)
+        window = max((item.window for item in plan.reducers), default=1)
+        # Bytes of what is kept window by window, for each state and each trajectory.
+        groups = max(1, n // _N_GROUPS)
+        rows = sum(8 * item.n_entries / item.window for item in plan.reducers if item.per_window) / groups
         saves = 1
         while (
             saves < plan.n_saves
             and 2 * saves * block * time * plan.save_every <= _UNIT_TIME
             and 16 * saves * block * width <= _CHUNK_BYTES
+            and 2 * saves * block * rows <= _STATISTICS_BYTES
         ):
             saves *= 2
         group = _group(plan, min(block, n), max(min(saves, plan.n_saves), window))
@@ -106,6 +115,8 @@ def step_time(plan: Plan) -> float:
     time += 2 * _FORCE_TIME * sum(int(force.active.sum()) for force in equations.forces if force.active is not None)
     if plan.ledger:
         time *= 1.5
+    for item in plan.statistics:
+        time += _STATISTIC_TIME[item.kind] * max(1.0, (d / 4) ** 2) / plan.save_every
     return time + (_SDEINT_TIME if plan.solver.startswith("sdeint:") else 0.0)
 
 
@@ -133,17 +144,27 @@ def state_width(plan: Plan) -> int:
     return plan.scenario.langevin().dimension + (n * (n + 2) if plan.ledger else 0)
 
 
-def batch_of(dimension: int) -> int:
-    """Trajectories that are advanced together: so many that what happens once a step counts little, in the cache."""
-    return 1024 if dimension <= 8 else 256
+def batch_of(plan: Plan) -> int:
+    """Trajectories that are advanced together: so many that what happens once a step counts little, in the cache.
+
+    Fewer if a window of the statistics, which is made at once, would be too large.
+    """
+    batch = 1024 if plan.equations.dimension <= 8 else 256
+    window = max((item.window for item in plan.reducers), default=1)
+    while batch > _SMALLEST_BLOCK and 8 * batch * window * _piece_width(plan) > PIECE_BYTES:
+        batch //= 2
+    return batch
 
 
 def piece_of(plan: Plan) -> int:
     """Kept states of a batch that are made at once: whole windows of the statistics, in bounded memory."""
-    window = max((item.window for item in plan.statistics), default=1)
-    width = state_width(plan) + checkpoint_width(plan)
-    saves = PIECE_BYTES // (8 * width * batch_of(plan.equations.dimension))
+    window = max((item.window for item in plan.reducers), default=1)
+    saves = PIECE_BYTES // (8 * _piece_width(plan) * batch_of(plan))
     return max(1, saves // window) * window
+
+
+def _piece_width(plan: Plan) -> int:
+    return state_width(plan) + checkpoint_width(plan)
 
 
 class Forecast(NamedTuple):
@@ -182,28 +203,25 @@ class Forecast(NamedTuple):
         blocks, segments = -(-plan.n_trajectories // block), -(-plan.n_saves // saves)
         tasks = blocks * segments
         arrays = (len(quantities(plan)) if plan.record else 0) + len(plan.statistics)
-        groups = -(-plan.n_trajectories // group)
-        rows = [
-            (-(-plan.n_saves // item.window) if item.per_window else segments, item.n_entries) for item in plan.reducers
-        ]
-        statistics = sum(8 * n_rows * groups * entries for n_rows, entries in rows)
         kept = segments if plan.record else min(segments, 2)
-        checkpoints = 8 * kept * plan.n_trajectories * checkpoint_width(plan)
-        states = 8 * state_width(plan) * blocks * block * segments * saves if plan.record else 0
-        coordinates = 8 * (plan.n_trajectories + plan.n_saves)
+        # Of each statistic: rows of a segment, and entries. Chunks are always whole.
+        rows = [(saves // item.window if item.per_window else 1, item.n_entries) for item in plan.reducers]
+        each = 8 * blocks * block * checkpoint_width(plan) * kept
+        each += sum(8 * tasks * n_rows * -(-block // group) * entries for n_rows, entries in rows)
+        each += 8 * state_width(plan) * blocks * block * segments * saves if plan.record else 0
+        files = tasks * (1 + arrays) + blocks * kept
+        constants = 8 * (plan.n_trajectories + plan.n_saves) + 8 * 8 * plan.equations.dimension**2
+        constants += _STRUCTURE_BYTES + 4 * len(json.dumps(plan.to_dict()))
         # A unit's recorded arrays once more while they are written, and the pieces of a batch with their totals.
         unit = 2 * 8 * state_width(plan) * block * saves if plan.record else 0
-        piece = 2 * 8 * min(piece_of(plan), saves) * min(batch_of(plan.equations.dimension), block)
-        piece *= state_width(plan) + checkpoint_width(plan)
-        accumulated = sum(
-            8 * -(-block // group) * entries * (max(1, saves // item.window) if item.per_window else 1)
-            for item, (_, entries) in zip(plan.reducers, rows, strict=True)
-        )
+        piece = 2 * 8 * min(piece_of(plan), saves) * min(batch_of(plan), block)
+        piece *= _piece_width(plan)
+        accumulated = sum(8 * -(-block // group) * entries * n_rows for n_rows, entries in rows)
         return cls(
             n_tasks=tasks,
-            n_files=tasks * (2 + arrays) + 60,
-            n_bytes=states + statistics + checkpoints + coordinates + 4200 * tasks,
-            worker_bytes=_WORKER_BYTES + unit + piece + 2 * accumulated,
+            n_files=files + 40,
+            n_bytes=each + constants + _FILE_BYTES * files,
+            worker_bytes=_WORKER_BYTES + unit + piece + 8 * accumulated,
             time=step_time(plan) * plan.n_steps * plan.n_trajectories,
         )
 

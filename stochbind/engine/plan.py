@@ -17,7 +17,7 @@ from stochbind.checks import FloatArray
 from stochbind.engine import accounts, bias, noise
 from stochbind.engine.independent import SOLVERS
 from stochbind.engine.programs import Coefficients, Program
-from stochbind.engine.requests import positive_number, require_fit, require_ledger, require_name
+from stochbind.engine.requests import positive_number, require_fit, require_ledger, require_name, resolved
 from stochbind.engine.solvers import Solver, System
 from stochbind.engine.stored_forces import described, remembered
 from stochbind.errors import PlanError, StochbindError
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 LARGEST_N_SAVES = 10**8
 #: Fields of a scenario that do not change its numbers.
 _WORDS = ("name", "source", "description", "run")
-#: Decay times of the slowest mode that averages in time leave out.
-_SETTLING = 6.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +134,7 @@ class Plan:
                 raise PlanError(f"`{name}` must be True or False, but is {checks.short(getattr(self, name))}.")
         if self.keep_bits is not None:
             bits = checks.integer("keep_bits", self.keep_bits, minimum=1, maximum=52, error=PlanError)
-            object.__setattr__(self, "keep_bits", bits)
+            object.__setattr__(self, "keep_bits", bits if bits < 52 and self.record else None)
         if not (isinstance(self.forces, Sequence) and all(isinstance(force, Force) for force in self.forces)):
             raise PlanError(f"`forces` must be a sequence of Force, but is {checks.short(self.forces)}.")
         object.__setattr__(self, "forces", tuple(self.forces))
@@ -149,34 +147,18 @@ class Plan:
             self.scenario.oscillators().initial_moments(self.initial)
             if not self.scenario.langevin().stability.stable:
                 self.scenario.langevin().propagator(self.step * self.n_steps)
-        statistics = tuple(self._started(item) for item in statistics_of(self.statistics))
+        linear = not (self.equations.forces or self.scenario.drive)
+        statistics = resolved(
+            statistics_of(self.statistics),
+            growth_rate=self.scenario.langevin().stability.growth_rate,
+            steady=self.initial == "stationary" and linear,  # otherwise that is not the steady state of the run
+            save_interval=self.save_interval,
+            n_saves=self.n_saves,
+        )
         object.__setattr__(self, "statistics", statistics)
         if not (self.record or self.statistics):
             raise PlanError('Without a record there must be statistics; ask for some, such as "moments".')
         _ = self.reducers  # where statistics must fit
-
-    def _started(self, statistic: Statistic) -> Statistic:
-        """A statistic with the first state that it takes: by default after six decay times of the slowest mode."""
-        if getattr(statistic, "start", 0) is not None:
-            return statistic
-        start = 0
-        if self.initial != "stationary":
-            growth = self.scenario.langevin().stability.growth_rate
-            if growth >= 0:
-                raise PlanError(
-                    f"The statistic {statistic.name!r} is an average over time, but there is no steady state; give it "
-                    "`start`, the first state that it takes (0: from the beginning)."
-                )
-            settled = _SETTLING / -growth / self.save_interval
-            window = statistic.window
-            start = math.ceil(min(settled, 2.0**62) / window) * window
-            if start + window > self.n_saves:
-                raise PlanError(
-                    f"The statistic {statistic.name!r} would begin after six decay times of the slowest mode, at kept "
-                    f"state {start}, and needs {window} states, but {self.n_saves} are kept; make the run longer, or "
-                    "give it `start` (0: from the beginning)."
-                )
-        return statistic.model_copy(update={"start": start})
 
     @classmethod
     def from_scenario(cls, scenario: Scenario, **override: Any) -> Self:

@@ -23,7 +23,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,7 +38,7 @@ from stochbind.engine.places import LocalPlace, Place, place
 from stochbind.engine.plan import Plan
 from stochbind.engine.stored_units import StoredUnits
 from stochbind.engine.stored_units import Unit as Unit
-from stochbind.engine.structure import SCHEMA, write_structure
+from stochbind.engine.structure import SCHEMA, STEPS, write_structure
 from stochbind.errors import (
     IncompleteError,
     StochbindError,
@@ -152,6 +152,7 @@ class Store(StoredUnits):
         if plan.fingerprint != fingerprint:
             raise StoreDamagedError(f"{where}: its plan and its fingerprint disagree; zarr.json was altered.")
         found = cls(where, group, plan, layout, digests, version)
+        found.versions = dict(data["versions"])
         if check:
             checking.check_files(found)
         return found
@@ -163,8 +164,11 @@ class Store(StoredUnits):
         Raises
         ------
         StoreMismatchError
-            If the store there belongs to another plan; the message says what differs.
+            If the store there belongs to another plan; the message says what differs. Or if it is a point of a sweep.
         """
+        from stochbind.engine.sweep_store import require_no_point
+
+        require_no_point(path)
         if not place(path).exists():
             try:
                 return cls.create(path, plan)
@@ -191,6 +195,15 @@ class Store(StoredUnits):
             )
         return store
 
+    def require_same_steps(self) -> None:
+        """Raise `StoreMismatchError` if this version of stochbind would make other numbers than the one that began."""
+        if self.versions.get("steps") != str(STEPS):
+            raise StoreMismatchError(
+                f"{self.path}: was begun by stochbind {self.versions.get('stochbind')}, whose steps "
+                f"({self.versions.get('steps')}) differ in their last bits from those of this version ({STEPS}); "
+                "continue it with that one. It can be read by this one."
+            )
+
     @staticmethod
     def version(path: str | Path) -> object:
         """What tells a store from others that were or will be at the same path."""
@@ -209,6 +222,11 @@ class Store(StoredUnits):
     def done(self) -> npt.NDArray[np.bool_]:
         """Which units are done, shape (n_blocks, n_segments); read from the ledger on disk."""
         result: npt.NDArray[np.bool_] = np.any(self.read("engine/ledger", ...) != 0, axis=-1)
+        return result
+
+    def done_in(self, block: int) -> npt.NDArray[np.bool_]:
+        """Which units of one block are done, shape (n_segments,)."""
+        result: npt.NDArray[np.bool_] = np.any(self.read("engine/ledger", block) != 0, axis=-1)
         return result
 
     def is_done(self, block: int, segment: int) -> bool:
@@ -236,14 +254,18 @@ class Store(StoredUnits):
         Without a record, the index is that of the last state of the segment in which they were first seen so.
         """
         found: dict[int, int] = {}
-        done = self.done
-        for block in range(self.n_blocks):
-            last = int(np.argmin(np.append(done[block], False))) - 1  # what diverges stays so: look at the end
-            if last < 0 or not (self.plan.record or self.has_checkpoint(last, int(np.flatnonzero(done[block])[-1]))):
-                continue
-            for row in np.flatnonzero(~np.isfinite(self.read_checkpoint(block, last)).all(axis=0)):
-                found[self.trajectories(block).start + int(row)] = self._first_lost(block, int(row), last)
+        for block, done in enumerate(self.done):
+            found |= checking.settled(partial(self._diverged_in, block), partial(self.done_in, block), done)
         return found
+
+    def _diverged_in(self, block: int, done: npt.NDArray[np.bool_]) -> dict[int, int]:
+        """Those of a block, if these of its units are done; a checkpoint that was removed reads as if all were."""
+        last = int(np.argmin(np.append(done, False))) - 1  # what diverges stays so: look at the end
+        if last < 0 or not (self.plan.record or self.has_checkpoint(last, int(np.flatnonzero(done)[-1]))):
+            return {}
+        lost = np.flatnonzero(~np.isfinite(self.read_checkpoint(block, last)).all(axis=0))
+        first = self.trajectories(block).start
+        return {first + int(row): self._first_lost(block, int(row), last) for row in lost}
 
     def _first_lost(self, block: int, row: int, last: int) -> int:
         for segment in range(last + 1):

@@ -52,12 +52,15 @@ class StoredUnits:
         Sizes of the units of work.
     digests : dict of str to str
         Digests of the constant arrays.
+    versions : dict of str to str
+        Of stochbind and what it uses, when the run was begun.
     """
 
     place: Place
     plan: Plan
     layout: Layout
     digests: dict[str, str]
+    versions: dict[str, str]
     _group: zarr.Group
     _arrays: dict[str, zarr.Array[Any]]
 

@@ -26,6 +26,8 @@ from stochbind.engine.plan import Plan
 from stochbind.langevin import Langevin
 
 SCHEMA = 2
+#: Version of what the loops make of a plan and its coefficients, to the last bit: a run is never continued with others.
+STEPS = 1
 #: Of an entry in the ledger: half of it for the data of a unit, half for its checkpoint.
 DIGEST_BYTES = 32
 #: Chunk of the coordinates, which may be long.
@@ -196,7 +198,10 @@ def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
     scenario = plan.scenario
     equations = scenario.langevin()
     packages = ("stochbind", "numpy", "scipy", "numba", "zarr")
-    versions = {name: metadata.version(name) for name in packages} | {"python": platform.python_version()}
+    versions = {name: metadata.version(name) for name in packages} | {
+        "python": platform.python_version(),
+        "steps": str(STEPS),
+    }
     constants = _Constants()
     add = constants.add
     add_coordinates(group, plan, constants)

@@ -16,7 +16,7 @@ from stochbind.engine.layout import batch_of, piece_of
 from stochbind.engine.plan import Plan
 from stochbind.engine.programs import Program
 from stochbind.engine.store import Store, Unit
-from stochbind.errors import StoreError
+from stochbind.errors import PlanError, StoreError
 from stochbind.forces import Force
 
 
@@ -49,7 +49,12 @@ def run_unit(forces: tuple[Force, ...], task: Task) -> float:
     version = Store.version(path)
     store = _opened(path, version)
     if again or not store.is_done(block, segment):
-        unit = make_unit(store, forces, block, segment)
+        try:
+            unit = make_unit(store, forces, block, segment)
+        except (
+            PlanError
+        ) as error:  # a force of the user's own, as all else has been checked: this unit fails, not the run
+            raise RuntimeError(str(error)) from error
         if Store.version(path) != version:  # by an extension, after which a unit at an end holds more
             raise StoreError(f"{path}: was changed while a unit of it was made; start the same run again.")
         store.write(block, segment, unit)
@@ -89,13 +94,14 @@ def make_unit(
     StoreDamagedError
         If the checkpoint before it is not what was written.
     """
+    store.require_same_steps()
     plan, coefficients = store.plan, store.coefficients
     program = plan.solver_instance().load(coefficients, (*plan.scenario.langevin().forces, *forces))
     rows, times = store.trajectories(block), store.saves(segment)
     if checkpoint is None and segment:
         checking.check_checkpoint(store, block, segment - 1)
         checkpoint = store.read_checkpoint(block, segment - 1)
-    size = batch_of(plan.equations.dimension)
+    size = batch_of(plan)
     data: dict[str, FloatArray] = {}
     ends, parts = [], []
     for first in range(rows.start, rows.stop, size):
@@ -151,7 +157,7 @@ class _Batch:
                 plan.reducers,
                 first=times.start,
                 n_trajectories=len(batch),
-                group=min(group, batch_of(plan.equations.dimension)),
+                group=min(group, batch_of(plan)),
             )
 
     def run(self) -> Any:
@@ -194,10 +200,12 @@ class _Batch:
                 name: (states[:, i * n : (i + 1) * n] * unit[i * n : (i + 1) * n, None]).transpose(2, 0, 1)[..., None]
                 for i, name in enumerate(("position", "velocity")[: len(unit) // n])
             }
-        if ledger is not None:
-            result |= {name: np.moveaxis(value, -1, 0) for name, value in ledger._asdict().items()}
         bits = self._plan.keep_bits
-        return result if bits is None else {name: round_mantissa(value, bits) for name, value in result.items()}
+        if bits is not None:
+            result = {name: round_mantissa(value, bits) for name, value in result.items()}
+        if ledger is not None:  # sums since time zero, whose differences count: never rounded
+            result |= {name: np.moveaxis(value, -1, 0) for name, value in ledger._asdict().items()}
+        return result
 
     @property
     def end(self) -> FloatArray:

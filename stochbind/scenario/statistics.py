@@ -46,12 +46,12 @@ class MomentStatistic(Part):
 
     Parameters
     ----------
-    window : int
-        Kept states of a window, a power of two.
+    window : int, optional
+        Kept states of a window, a power of two; by default 64, or more so that a record has at most 256 windows.
     """
 
     kind: Literal["moments"] = "moments"
-    window: _window(1) = 64  # type: ignore[valid-type]
+    window: _window(1) | None = None  # type: ignore[valid-type]
 
     @property
     def name(self) -> str:
@@ -170,12 +170,12 @@ class CurrentStatistic(Part):
 
     Parameters
     ----------
-    window : int
-        Kept states of a window, a power of two.
+    window : int, optional
+        Kept states of a window, a power of two; by default 64, or more so that a record has at most 256 windows.
     """
 
     kind: Literal["currents"] = "currents"
-    window: _window(1) = 64  # type: ignore[valid-type]
+    window: _window(1) | None = None  # type: ignore[valid-type]
 
     @property
     def name(self) -> str:

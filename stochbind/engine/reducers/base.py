@@ -161,6 +161,10 @@ class Reducer(abc.ABC):
             Sums; of what is not per window, rows are summed.
         """
 
+    def variables(self) -> dict[str, xr.Variable]:
+        """What `describe` gives, of sums that are zero: names and dims."""
+        return self.describe(np.zeros((1, 1, self.n_entries)))
+
     def window_ends(self, n_rows: int) -> tuple[FloatArray, FloatArray]:
         """Times of the first and last kept state of each window [s]."""
         first = np.arange(n_rows, dtype=np.float64) * self.window

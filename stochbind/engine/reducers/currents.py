@@ -36,7 +36,7 @@ class Currents(Reducer):
 
     def __init__(self, statistic: CurrentStatistic, context: Context) -> None:
         super().__init__(context)
-        self.name, self.window = statistic.name, statistic.window
+        self.name, self.window = statistic.name, statistic.window or 64
         n, energy = context.n_particles, context.thermal_energy
         self._scale = np.concatenate([energy, np.repeat(energy, n), energy])
         self.n_entries = 1 + 2 * n * (n + 2)

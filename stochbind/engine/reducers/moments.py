@@ -33,7 +33,7 @@ class Moments(Reducer):
     def __init__(self, statistic: MomentStatistic, context: Context) -> None:
         super().__init__(context)
         d = context.dimension
-        self.name, self.window = statistic.name, statistic.window
+        self.name, self.window = statistic.name, statistic.window or 64
         self._triangle = d * (d + 1) // 2
         self.n_entries = 1 + d + d * d + 3 * self._triangle
 
