@@ -4,10 +4,12 @@ import hashlib
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import uuid
 import warnings
 from pathlib import Path
 
@@ -19,8 +21,9 @@ import stochbind as sb
 import systems
 from stochbind.analysis import online, validation
 from stochbind.cli import app
-from stochbind.engine import sweeps
+from stochbind.engine import sweep_store, sweeps
 from stochbind.engine.layout import Layout
+from stochbind.engine.sweep_repairing import examine_sweep, repair_sweep
 from stochbind.engine.sweep_store import SweepStore, is_sweep
 from stochbind.engine.sweeps import run_sweep, with_run
 from stochbind.errors import (
@@ -439,6 +442,58 @@ def test_damage_is_told(tmp_path):
     (path / "points/x").rename(path / "points/1")
     with pytest.raises(StoreDamagedError, match=r"points/0: is not the run of point 0 \(particle"):
         sb.open(path)
+
+
+def other_run(path, monkeypatch):
+    """Put a longer run in the place of point 0 of a sweep."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep_store, "require_no_point", lambda _: None)
+        sb.extend(path / "points/0", n_trajectories=50)
+
+
+def test_a_point_is_not_run_or_extended_by_itself(finished, tmp_path, monkeypatch):
+    path, plan = tmp_path / "sweep.zarr", sb.Plan.from_scenario(sweep().point(0))
+    shutil.copytree(finished, path)
+    before = digest(path)
+    (tmp_path / "link").symlink_to(path / "points/0")
+    monkeypatch.chdir(path)
+    for point in (path / "points/0", tmp_path / "link", "points/0"):
+        with pytest.raises(StoreMismatchError, match=r"is a point of the sweep in .*sweep.zarr"):
+            sb.extend(point, n_trajectories=50)
+        with pytest.raises(StoreMismatchError, match="run the sweep, or copy the point to another path"):
+            sb.run(plan, point)
+    shutil.rmtree(path / "points/5")  # nor is one begun that would have units of other sizes
+    with pytest.raises(StoreMismatchError, match="is a point of the sweep"):
+        sb.run(plan, path / "points/5")
+    assert sb.run(sweep(), path).done.all()
+    assert digest(path) == before
+    shutil.copytree(path / "points/0", tmp_path / "points/0")  # the twin: a point no more
+    assert sb.extend(tmp_path / "points/0", n_trajectories=50).plan.n_trajectories == 50
+
+
+def test_points_at_urls_are_known(tmp_path):
+    path = f"memory://{uuid.uuid4().hex}.zarr"
+    sb.run(sweep(STIFFNESS), path)
+    with pytest.raises(StoreMismatchError, match="is a point of the sweep"):
+        sb.extend(f"{path}/points/0", n_trajectories=50)
+
+
+def test_repair_tells_points_that_hold_another_run(tmp_path, monkeypatch):
+    path = tmp_path / "sweep.zarr"
+    sb.run(sweep(COLD), path)
+    before = digest(path)
+    other_run(path, monkeypatch)
+    (path / "points/1/position/c.1.0.0.0").unlink()
+    remedy = r"points/0: is not the run of point 0 \(.*remove this folder, and start the same sweep again"
+    for call in (examine_sweep, repair_sweep):
+        with pytest.raises(StoreDamagedError, match=remedy):
+            call(path)
+    with pytest.raises(StoreDamagedError, match=remedy):
+        sb.run(sweep(COLD, n_trajectories=40), path, workers="serial")
+    assert (path / "points/1/position/c.1.0.0.0").exists()  # the other point is mended all the same
+    shutil.rmtree(path / "points/0")
+    sb.run(sweep(COLD), path)
+    assert digest(path) == before
 
 
 # ---------------------------------------------------------------------- the command line

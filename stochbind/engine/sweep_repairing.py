@@ -73,7 +73,7 @@ def repair_sweep(path: str | Path, *, workers: Workers | str | None = None, prog
     StoreError
         See `repair`.
     StoreDamagedError
-        If what is damaged cannot be made anew here; the message says why.
+        If what is damaged cannot be made anew here, or a point holds another run; the message says why.
     """
     store, reports = SweepStore.open(path), {}
     with store.place.lock():
@@ -82,6 +82,8 @@ def repair_sweep(path: str | Path, *, workers: Workers | str | None = None, prog
                 reports[index] = repair(store.point_path(index), workers=workers)
             if progress is not None:
                 progress(index + 1, store.sweep.size, 0)
+        for index in reports:  # when all that can be mended is
+            store.point(index)
     return _joined(store, reports)
 
 

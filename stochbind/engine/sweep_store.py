@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -223,7 +224,10 @@ class SweepStore:
             )
         store = Store.open(self.point_path(index))
         if store.plan.fingerprint != self.plan(index).fingerprint:
-            raise StoreDamagedError(f"{store.path}: is not the run of {self.sweep.label(index)}; copy it again.")
+            raise StoreDamagedError(
+                f"{store.path}: is not the run of {self.sweep.label(index)}; remove this folder, and start the same "
+                "sweep again to make it anew."
+            )
         return store
 
     # ------------------------------------------------------------------ progress
@@ -265,6 +269,29 @@ def is_sweep(path: str | Path) -> bool:
         If there is no store.
     """
     return "sweep" in place(path).attributes()
+
+
+def require_no_point(path: str | Path) -> None:
+    """Raise `StoreMismatchError` if a path is that of a point of a sweep.
+
+    Points have a plan and sizes of units that follow from the sweep; any other run in their place would end it.
+    """
+    where = place(path)
+    address = os.path.realpath(where.path) if isinstance(where, LocalPlace) else where.address.rstrip("/")
+    whole, _, index = address.rpartition("/points/")
+    if not whole or not index.isdecimal():
+        return
+    try:
+        found = "sweep" in place(whole).attributes()
+    except StoreDamagedError:
+        raise
+    except StoreError:  # nothing, or other data
+        return
+    if found:
+        raise StoreMismatchError(
+            f"{path}: is a point of the sweep in {whole}, and cannot be run or made longer by itself; run the sweep, "
+            "or copy the point to another path first."
+        )
 
 
 def make(where: Place, write: Callable[[zarr.Group], None]) -> bool:
