@@ -24,11 +24,12 @@ from stochbind.cli import app
 from stochbind.engine import sweep_store, sweeps
 from stochbind.engine.layout import Layout
 from stochbind.engine.sweep_repairing import examine_sweep, repair_sweep
-from stochbind.engine.sweep_store import SweepStore, is_sweep
+from stochbind.engine.sweep_store import SweepStore, check_points, is_sweep
 from stochbind.engine.sweeps import run_sweep, with_run
 from stochbind.errors import (
     IncompleteError,
     PlanError,
+    ScenarioError,
     StoreDamagedError,
     StoreError,
     StoreLockedError,
@@ -383,9 +384,19 @@ def test_a_point_that_cannot_be_run_is_named(tmp_path):
     assert not (tmp_path / "sweep.zarr").exists()
 
 
-def test_names_of_axes_do_not_clash_with_statistics(tmp_path):
-    with pytest.raises(PlanError, match="axis 'moments_start' is named like"):
-        sb.run(sweep({**COLD, "name": "moments_start"}, statistics=["moments"]), tmp_path / "sweep.zarr")
+def test_names_of_axes_do_not_clash_with_anything_in_a_dataset(tmp_path):
+    kinds = ("moments", "correlations", "currents", "histograms")
+    statistics = [{"kind": kind, "window": 8} for kind in kinds]
+    run = {"statistics": statistics, "ledger": True, "initial": "stationary", "n_trajectories": 8, "n_steps": 16}
+    sb.run(sweep(COLD, **run), tmp_path / "sweep.zarr")
+    found = sb.open(tmp_path / "sweep.zarr")
+    names = {str(name) for name in [*found.variables, *found.dims]} - {"cold"}
+    assert {"position_bin", "position_edge", "diverged", "correlation_count", "current_heat", "lag"} < names
+    for name in sorted(names):
+        with pytest.raises((PlanError, ScenarioError), match=rf"\b{name}\b.*give (it|the axis) another"):
+            check_points(sweep({**COLD, "name": name}, **run))
+    check_points(sweep({**COLD, "name": "position_bin"}))  # the twin: without the histogram it is free
+    check_points(sweep({**COLD, "name": "moments_of_glory"}, **run))
 
 
 def test_overrides_go_to_all_points():

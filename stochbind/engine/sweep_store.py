@@ -348,7 +348,11 @@ def require_same_shape(sweep: Sweep, index: int, plan: Plan, first: Plan, layout
 
 
 def _require_free_names(sweep: Sweep, plan: Plan) -> None:
-    """Raise `PlanError` if the name of an axis is that of something that a statistic gives."""
+    """Raise `PlanError` if the name of an axis is that of a variable or a dimension of the dataset of a point."""
+    taken = {"diverged"}
+    for item in plan.reducers:
+        for name, variable in item.variables().items():
+            taken |= {name, f"{name}_from_time", *map(str, variable.dims)}
     for axis in sweep.axes:
-        if any(axis.name == item.name or axis.name.startswith(f"{item.name}_") for item in plan.reducers):
-            raise PlanError(f"The axis {axis.name!r} is named like what a statistic gives; give it another `name`.")
+        if axis.name in taken:
+            raise PlanError(f"The axis {axis.name!r} is named like what a run gives; give it another `name`.")
