@@ -1,6 +1,7 @@
 """Damaged stores: all of it is found and named, and mended to the same bytes; what is damaged gives no numbers."""
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import multiprocessing
@@ -20,6 +21,7 @@ from conftest import SCENARIOS
 from damage import LAYOUT, files
 from stochbind import cli
 from stochbind.engine import checking, repairing, sweep_repairing, sweeps, units, verification
+from stochbind.engine.places import LocalPlace
 from stochbind.engine.store import Store
 from stochbind.errors import PlanError, StoreDamagedError, StoreError, StoreMismatchError
 
@@ -341,6 +343,52 @@ def test_a_run_that_goes_on_is_not_taken_for_damage(tmp_path):
     thread.join()
     assert min(seen) < 12
     assert seen == sorted(seen)
+
+
+def _looked_at_once(look, ledger, entries):
+    return look(entries)
+
+
+def _looked_at_twice(look, ledger, entries):
+    return look(entries) and look(ledger())
+
+
+@pytest.mark.parametrize("settled", [checking.settled, _looked_at_once, _looked_at_twice])
+def test_whoever_looks_at_a_run_looks_until_it_stands_still(tmp_path, monkeypatch, settled):
+    """Two units are done, and checkpoints removed, within each look. Twins that look once or twice see damage."""
+    path, plan = tmp_path / "run.zarr", dataclasses.replace(damage.plans()["statistics"], n_steps=160)
+    store = Store.create(path, plan, LAYOUT)
+    made, state = [], None
+    for segment in range(store.n_segments):
+        made.append(units.make_unit(store, (), 0, segment, state))
+        state = np.ascontiguousarray(made[-1].checkpoint.T)
+    for module in (checking, verification):
+        monkeypatch.setattr(module, "settled", settled)
+
+    def seen(owner, name, look):
+        store.place.delete(key for segment in range(10) for key in store.keys(0, segment))
+        store.write(0, 0, made[0])
+        usual = getattr(owner, name)
+
+        def go_on(*arguments):
+            for segment in np.flatnonzero(~store.done_in(0))[:2]:
+                store.write(0, int(segment), made[segment])
+            return usual(*arguments)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, go_on)
+            try:
+                return look()
+            except StoreDamagedError as error:
+                return str(error)
+
+    looks = (
+        seen(LocalPlace, "missing", lambda: verification.verify(store).damages),
+        seen(LocalPlace, "missing", lambda: not Store.open(path)),
+        seen(Store, "read_checkpoint", lambda: store.diverged),  # what is removed reads as if all were
+    )
+    once, twice = settled is _looked_at_once, settled is _looked_at_twice  # verification looks again at less
+    assert [bool(found) for found in looks] == [once, once or twice, once]
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ it, makes a run that is not finished; it is continued like any other.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ _LOST = "is missing or empty"
 _ALTERED = "was altered"
 #: Numbers of a long constant that are read at once.
 _PIECE = 2**20
+_Found = TypeVar("_Found", bound=Collection[object])
 
 
 class Damage(NamedTuple):
@@ -135,10 +137,7 @@ def _is_root(root: dict[str, Any], attributes: dict[str, Any], members: dict[str
 
 def check_files(store: Store) -> None:
     """Raise `StoreDamagedError` if constants are not what was written, or files are missing that units have written."""
-    damages = constant_damages(store)
-    if not damages:
-        keys = promised_keys(store)
-        damages = [Damage(key, _LOST) for key in store.place.missing(keys)]
+    damages = constant_damages(store) or [Damage(key, _LOST) for key in _lost_files(store)]
     if damages:
         raise StoreDamagedError(told(str(store.path), damages))
 
@@ -189,14 +188,58 @@ def kept_checkpoints(store: Store, done: npt.NDArray[np.bool_]) -> npt.NDArray[n
     return kept & done
 
 
-def promised_keys(store: Store) -> list[str]:
-    """All files that finished units have written."""
+def settled(
+    look: Callable[[npt.NDArray[Any]], _Found], ledger: Callable[[], npt.NDArray[Any]], entries: npt.NDArray[Any]
+) -> _Found:
+    """What is found in a block, by looking again and again if a run goes on meanwhile.
+
+    Without a record, a run removes checkpoints, each of them after it has written an entry that says so: what is found
+    counts only if the ledger is the same before and after.
+
+    Parameters
+    ----------
+    look : callable
+        Finds something, if the entries of the block are these.
+    ledger : callable
+        The entries of the block as they are now.
+    entries : array
+        As they were a moment ago.
+
+    Returns
+    -------
+    collection
+        What was found; if that is nothing, at the first look.
+    """
+    found = look(entries)
+    while found and not np.array_equal(now := ledger(), entries):
+        entries = now
+        found = look(entries)
+    return found
+
+
+def _lost_files(store: Store) -> list[str]:
+    """Files that finished units have written, and that are not there."""
+
+    def lost(block: int, row: npt.NDArray[np.bool_]) -> list[str]:
+        return store.place.missing(_promised_keys(store, block, row))
+
+    done = store.done
+    promised = {key: block for block, row in enumerate(done) for key in _promised_keys(store, block, row)}
+    blocks = dict.fromkeys(promised[key] for key in store.place.missing(promised))
+    found = (
+        settled(functools.partial(lost, block), functools.partial(store.done_in, block), done[block])
+        for block in blocks
+    )
+    return [key for keys in found for key in keys]
+
+
+def _promised_keys(store: Store, block: int, done: npt.NDArray[np.bool_]) -> list[str]:
+    """Files that finished units of a block have written."""
     keys: list[str] = []
-    for block, row in enumerate(store.done):
-        kept = kept_checkpoints(store, row)
-        for segment in np.flatnonzero(row):
-            found = store.keys(block, int(segment))
-            keys += found if kept[segment] else [*found[:-2], found[-1]]
+    kept = kept_checkpoints(store, done)
+    for segment in np.flatnonzero(done):
+        found = store.keys(block, int(segment))
+        keys += found if kept[segment] else [*found[:-2], found[-1]]
     return keys
 
 
@@ -248,13 +291,16 @@ class Ledger:
             try:
                 entries[segment] = store.read("engine/ledger", (block, segment))
             except StoreDamagedError as error:
-                self.damages.append(
-                    unit_damage(store, store.keys(block, segment)[-1], _short(store, error), block, segment)
-                )
+                key = store.keys(block, segment)[-1]
+                damage = unit_damage(store, key, _short(store, error), block, segment)
+                if damage not in self.damages:  # it may be read again and again
+                    self.damages.append(damage)
         return entries
 
 
-def block_damages(store: Store, block: int, entries: npt.NDArray[np.uint8]) -> Iterator[Damage]:
+def block_damages(
+    store: Store, block: int, entries: npt.NDArray[np.uint8], segments: Collection[int | None] | None = None
+) -> Iterator[Damage]:
     """All damages of the units of a block.
 
     Parameters
@@ -265,11 +311,15 @@ def block_damages(store: Store, block: int, entries: npt.NDArray[np.uint8]) -> I
         Which block of trajectories.
     entries : (n_segments, n_bytes) uint8
         Its entries in the ledger.
+    segments : collection of int, optional
+        Only of these units.
     """
     done: npt.NDArray[np.bool_] = np.any(entries != 0, axis=1)
     kept = kept_checkpoints(store, done)
     last = int(np.flatnonzero(done)[-1]) if done.any() else -1
     for segment in range(last + 1):
+        if segments is not None and segment not in segments:
+            continue
         keys = store.keys(block, segment)
         if not done[segment]:
             yield unit_damage(store, keys[-1], "is missing, though what follows is done", block, segment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from stochbind.engine.checking import (
     constant_damages,
     kept_checkpoints,
     metadata_damages,
+    settled,
     told,
     unit_damage,
 )
@@ -122,11 +124,7 @@ def verify(
     done: npt.NDArray[np.bool_] = np.any(ledger.entry != 0, axis=2)
     total, seen = int(done.sum()), 0
     for block in range(store.n_blocks):
-        entries = ledger.entry[block]
-        damages = list(block_damages(store, block, entries))
-        if damages and not np.array_equal(now := ledger.block(block), entries):  # a run goes on
-            damages = list(block_damages(store, block, now))
-        found += damages
+        found += _damages_in(store, ledger, block)
         seen += int(done[block].sum())
         if progress is not None:
             progress(seen, total + recompute)
@@ -134,12 +132,34 @@ def verify(
     found = ledger.damages + [damage for damage in found if (damage.block, damage.segment) not in units]
     chosen = _chosen(store, done, {damage.block for damage in found}, recompute, seed)
     for index, (block, segment) in enumerate(chosen):
-        if not _made_anew(store, ledger.entry, block, segment, plan):
-            key = store.keys(block, segment)[0]
-            found.append(unit_damage(store, key, "is not what its keys give", block, segment))
+        found += _differences(store, ledger, block, segment, plan)
         if progress is not None:
             progress(total + index + 1, total + len(chosen))
     return Report(name, tuple(found), total, done.size, len(chosen))
+
+
+def _damages_in(store: Store, ledger: Ledger, block: int) -> list[Damage]:
+    """All damages of the units of a block; a unit is looked at again only if it seems damaged."""
+    suspected: set[int | None] | None = None
+
+    def look(entries: npt.NDArray[np.uint8]) -> list[Damage]:
+        nonlocal suspected
+        damages = list(block_damages(store, block, entries, suspected))
+        suspected = {damage.segment for damage in damages}
+        return damages
+
+    return settled(look, functools.partial(ledger.block, block), ledger.entry[block])
+
+
+def _differences(store: Store, ledger: Ledger, block: int, segment: int, plan: Plan | None) -> list[Damage]:
+    """The damage of a unit that is not what is made anew, if it is not."""
+
+    def look(entries: npt.NDArray[np.uint8]) -> list[Damage]:
+        if _made_anew(store, entries, block, segment, plan):
+            return []
+        return [unit_damage(store, store.keys(block, segment)[0], "is not what its keys give", block, segment)]
+
+    return settled(look, functools.partial(ledger.block, block), ledger.entry[block])
 
 
 def _chosen(
@@ -161,14 +181,14 @@ def _chosen(
     return [(int(block), int(segment)) for block, segment in units[np.sort(which)]]
 
 
-def _made_anew(store: Store, entry: npt.NDArray[np.uint8], block: int, segment: int, plan: Plan | None) -> bool:
+def _made_anew(store: Store, entries: npt.NDArray[np.uint8], block: int, segment: int, plan: Plan | None) -> bool:
     """Whether a unit that is made anew is what the ledger says, and so are those that it needs."""
     from stochbind.engine.stored_forces import require_known
     from stochbind.engine.units import make_unit
 
     forces = (plan or store.plan).forces
     require_known(forces)
-    kept = kept_checkpoints(store, entry[block].any(axis=1))
+    kept = kept_checkpoints(store, np.any(entries != 0, axis=1))
     first = segment
     while first and not kept[first - 1]:
         first -= 1
@@ -178,7 +198,7 @@ def _made_anew(store: Store, entry: npt.NDArray[np.uint8], block: int, segment: 
             unit = make_unit(store, forces, block, now, state)
         except StoreDamagedError:
             return False
-        if store.digest(block, now, unit) != entry[block, now].tobytes():
+        if store.digest(block, now, unit) != entries[now].tobytes():
             return False
         there = store.read_unit(block, now, checkpoint=False)
         made, read = unit.data | unit.statistics, there.data | there.statistics
