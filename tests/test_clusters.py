@@ -160,6 +160,7 @@ def test_walltimes(kind, walltime, seconds):
         ("[cluster.a]\nkind = 'scheduler'\naddress = 'tcp://a:1'\nfile = 'b'", r"either `address` or `file`"),
         ("[cluster.a]\nkind = 'scheduler'\naddress = 8786", r"`address` must be a string"),
         ("[cluster.a]\nkind = 'scheduler'\naddress = 'localhost'", r"tcp://host:port"),
+        ("[cluster.a]\nkind = 'scheduler'\naddress = 'foo://a:1'", r"tcp://host:port.*foo://a:1"),
         ("[cluster.a]\nkind = 'scheduler'\nadress = 'tcp://a:1'", r"did you mean 'address'"),
         ("[cluster.a]\nkind = 'scheduler'\naddress = 'tcp://a:1'\npatience_minutes = 0", r"`patience_minutes`"),
         (f"[cluster.a]\n{QUEUE}adapt = {{minimum = 0, maximum = 1}}", r"either `jobs` or `adapt"),

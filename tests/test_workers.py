@@ -13,7 +13,7 @@ import traceback
 import pytest
 
 from stochbind.engine import workers as kinds
-from stochbind.engine.workers import cluster, processes, threads
+from stochbind.engine.workers import choice, cluster, processes, threads
 from stochbind.errors import IncompleteError, NoiseError, PlanError
 
 KINDS = {
@@ -286,18 +286,40 @@ def test_processes_end_with_a_killed_driver(tmp_path):
     until(lambda: not any(is_alive(number) for number in pids))
 
 
-@pytest.mark.parametrize("target", ["tcp://127.0.0.1:1", "127.0.0.1:1", "missing.json", "empty.json", "old.json"])
+@pytest.mark.parametrize(
+    "target", ["tcp://127.0.0.1:1", "127.0.0.1:1", "missing.json", "empty.json", "old.json", "odd.json", "deep.json"]
+)
 def test_a_scheduler_that_cannot_be_reached_is_named(target, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "CONNECTING_TIME", 0.3)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.json").write_text("{}")
     (tmp_path / "old.json").write_text('{"address": "tcp://127.0.0.1:1"}')
+    (tmp_path / "odd.json").write_text('{"address": "foo://bar:1"}')
+    (tmp_path / "deep.json").write_text(200_000 * "[")
     begun = time.monotonic()
     with pytest.raises(IncompleteError, match=target) as caught, kinds.dask_workers(target):
         pass
     assert time.monotonic() - begun < 15
     assert "same run again" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "word", ["foo://bar:1", "tcp://bar", "tcp://", "tcp://bar:x", "http://bar:1", "://", "tcp://a b:1"]
+)
+def test_what_is_no_address_is_refused_at_once(word):
+    for take in (choice.check_word, lambda word: kinds.dask_workers(word).__enter__()):
+        begun = time.monotonic()
+        with pytest.raises(PlanError, match="tcp://host:port"):
+            take(word)
+        assert time.monotonic() - begun < 3
+
+
+@pytest.mark.parametrize(
+    "word", ["tcp://bar:1", "tls://[::1]:8786", "ws://a.b:80/ws", "wss://a:1", "ucx://a:1", "inproc://a/1/2"]
+)
+def test_addresses_are_told_from_others(word):
+    assert choice.check_word(word) is None
 
 
 def test_one_client_serves_several_workers_at_once(workers):

@@ -37,7 +37,7 @@ from typing import Any
 
 from stochbind.checks import short
 from stochbind.engine.workers.base import SINGLE_THREADED, Workers
-from stochbind.engine.workers.cluster import dask_workers, local_dask_workers, owned_dask_workers
+from stochbind.engine.workers.cluster import ADDRESS, dask_workers, local_dask_workers, owned_dask_workers
 from stochbind.errors import PlanError
 
 #: Classes of dask-jobqueue, by kind.
@@ -172,7 +172,7 @@ def _scheduler(where: str, path: Path, options: Mapping[str, Any]) -> str | Path
         raise PlanError(f"{where}: give either `address` or `file` of the scheduler.")
     if "file" in options:
         return path.parent / Path(options["file"]).expanduser()
-    if not re.fullmatch(r"[a-z]+://\S+", options["address"]):
+    if not ADDRESS.fullmatch(options["address"]):
         raise PlanError(f'{where}: `address` must look like "tcp://host:port", but is {short(options["address"])}.')
     return str(options["address"])
 

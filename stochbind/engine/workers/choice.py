@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from stochbind.checks import short
 from stochbind.engine.blocks import n_cores
 from stochbind.engine.workers.base import Workers
-from stochbind.engine.workers.cluster import dask_workers, local_dask_workers
+from stochbind.engine.workers.cluster import dask_workers, local_dask_workers, require_address
 from stochbind.engine.workers.processes import process_workers
 from stochbind.engine.workers.threads import serial_workers, thread_workers
 from stochbind.errors import PlanError
@@ -49,8 +49,12 @@ def workers_of(word: str, number: int | None = None) -> AbstractContextManager[W
 
 def check_word(word: str) -> None:
     """Raise `PlanError` if there are no workers by this word."""
-    if isinstance(word, str) and (word in KINDS or _cluster_file(word)[0] or "://" in word or word.endswith(".json")):
-        return
+    if isinstance(word, str):
+        if "://" in word:
+            require_address(word)
+            return
+        if word in KINDS or _cluster_file(word)[0] or word.endswith(".json"):
+            return
     close = difflib.get_close_matches(str(word), KINDS, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
     raise PlanError(

@@ -15,9 +15,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stochbind.checks import short
 from stochbind.engine.workers.base import SINGLE_THREADED, SchedulerLost, WorkerDied, Workers, collect, require_portable
 from stochbind.engine.workers.threads import require_some
-from stochbind.errors import IncompleteError
+from stochbind.errors import IncompleteError, PlanError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -41,6 +42,9 @@ SETTINGS = {
     "distributed.admin.log-length": 100,
     "distributed.worker.profile.enabled": False,
 } | {f"distributed.nanny.pre-spawn-environ.{name}": int(value) for name, value in SINGLE_THREADED.items()}
+
+#: Addresses of schedulers. Dask would try others for long, and leave a client that cannot be closed.
+ADDRESS = re.compile(r"(tcp|tls|ws|wss|ucxx?)://[^\s/]+:\d{1,5}(/\S*)?|inproc://\S+", re.ASCII)
 
 
 class Handle:
@@ -202,6 +206,8 @@ def dask_workers(cluster: Any, *, first_worker_patience: float = 300.0) -> Itera
 
     Raises
     ------
+    PlanError
+        If a text cannot be an address.
     IncompleteError
         If the scheduler cannot be reached within half a minute.
     """
@@ -322,13 +328,15 @@ def _reach(cluster: Any) -> Client:
     """Connect to a scheduler; a scheduler file is read again and again, since a new scheduler writes a new one."""
     from distributed import Client
 
+    if isinstance(cluster, str) and "://" in cluster:
+        require_address(cluster)
     deadline = time.monotonic() + CONNECTING_TIME
     while True:
         target: Any = None
         try:
             target = _address(cluster)
             return Client(target, timeout=min(5.0, CONNECTING_TIME), set_as_default=False)
-        except (OSError, ValueError, TimeoutError) as error:
+        except Exception as error:  # each kind of address has its own errors, and its own missing packages
             if time.monotonic() > deadline:
                 where = f" at {target}" if isinstance(target, str) else ""
                 given = f" (scheduler file {cluster})" if where and target != cluster else ""
@@ -348,11 +356,24 @@ def _address(cluster: Any) -> Any:
     if "://" in text or (re.search(r":\d+$", text) and not Path(text).exists()):
         return text
     try:
-        return str(json.loads(Path(text).read_text(encoding="utf-8"))["address"])
+        address = json.loads(Path(text).read_text(encoding="utf-8"))["address"]
     except OSError as error:
         raise OSError(f"the scheduler file {text} cannot be read: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"the scheduler file {text} holds no address") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        address = None
+    if not isinstance(address, str) or not ADDRESS.fullmatch(address):
+        raise ValueError(f"the scheduler file {text} holds no address")
+    return address
+
+
+def require_address(text: str) -> str:
+    """The address of a scheduler, if it is one."""
+    if not ADDRESS.fullmatch(text):
+        raise PlanError(
+            'The address of a Dask scheduler must look like "tcp://host:port" (or begin with tls, ws, wss, ucx or '
+            f"inproc), but is {short(text)}."
+        )
+    return text
 
 
 @contextlib.contextmanager
