@@ -3,6 +3,8 @@
 Bias that a run can detect: with z <= 5 and about n independent values, 5 sqrt(2/n) of a temperature.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ import stochbind as sb
 import systems
 from stochbind.analysis import thermodynamics
 from stochbind.analysis.validation import Row, Validation, settled
-from stochbind.errors import IncompleteError, TooFewSamplesError
+from stochbind.errors import IncompleteError, PlanError, TooFewSamplesError
 
 
 def simulate(scenario, path, **change):
@@ -276,3 +278,71 @@ def test_window_begins_after_settling():
     assert settled(-0.1, 1.0, 1000) == 60
     assert settled(-0.1, 1.0, 100) == 50
     assert settled(0.0, 1.0, 100) == 0
+
+
+STATISTICS = [{"kind": kind, "start": 0, "window": 8} for kind in ("correlations", "spectra", "histograms")]
+NOT_COMPARED = "Not compared, as exact means are told in an undriven steady state only"
+
+
+def test_moments_of_a_run_with_trajectories_are_looked_at(tmp_path):
+    plan = sb.Plan(
+        scenario=systems.pair_scenario(0.5, 0.2), step=0.4, n_steps=205, n_trajectories=512, statistics=["moments"]
+    )
+    sb.run(plan, tmp_path / "run.zarr")
+    dataset = sb.open(tmp_path / "run.zarr").load()
+    found = sb.validate(dataset)
+    assert found.agrees, found.worst
+    shown = [(row.quantity, row.where) for row in found.rows if row.quantity.endswith(", moments")]
+    assert len(shown) == 2 + 2 + 2
+    for quantity, where in shown:
+        both = found.value(quantity, where), found.value(quantity.removesuffix(", moments"), where)
+        assert abs(both[0].value - both[1].value) < 5 * both[1].stderr
+    wrong = sb.validate(dataset.assign(moments_second=1.3 * dataset.moments_second))
+    assert not wrong.agrees
+    assert wrong.worst.quantity.endswith("temperature, moments")
+    turned = dataset.moments_second.copy(data=np.swapaxes(dataset.moments_second.to_numpy(), -1, -2))
+    assert sb.validate(dataset.assign(moments_second=turned)).agrees  # symmetric: no twin
+    crossed = dataset.moments_second.isel(coordinate=[1, 0, 3, 2]).to_numpy()
+    wrong = sb.validate(dataset.assign(moments_second=dataset.moments_second.copy(data=crossed)))
+    assert any(abs(row.z) > 5 for row in wrong.rows if row.quantity == "power, moments")
+    few = sb.validate(dataset.isel(group=[0]))
+    assert any(note.startswith("The moments are not compared") for note in few.notes)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "words"),
+    [
+        (systems.pair_scenario(0.4, -0.4, damping=0.05), {"initial": "thermal"}),
+        (sb.Scenario.from_toml(Path(__file__).parent.parent / "scenarios" / "driven_pair.toml"), {"step": 0.4}),
+        (systems.pair_scenario(0.5, 0.2), {"initial": "stationary"}),
+    ],
+    ids=["unstable", "driven", "steady"],
+)
+def test_statistics_that_are_not_compared_are_noted(tmp_path, scenario, words):
+    words = {"step": 0.4, "n_steps": 40, "n_trajectories": 64, "ledger": True, **words}
+    statistics = ["moments", *STATISTICS, {"kind": "currents", "window": 8}]
+    sb.run(sb.Plan.from_scenario(scenario, record=False, statistics=statistics, **words), tmp_path / "run.zarr")
+    found = sb.validate(sb.open(tmp_path / "run.zarr"))
+    assert found.agrees, found.worst
+    told = [note for note in found.notes if note.startswith(NOT_COMPARED)]
+    steady = words.get("initial") == "stationary"
+    assert told == (
+        []
+        if steady
+        else [f"{NOT_COMPARED}: correlation, cross spectrum, histogram position, work and heat along the path."]
+    )
+    assert any(row.quantity.startswith("spectrum, band") for row in found.rows) == steady
+
+
+def test_spectra_alone_are_not_judged(tmp_path):
+    plan = sb.Plan(
+        scenario=systems.pair_scenario(0.5, 0.2),
+        step=0.4,
+        n_steps=40,
+        n_trajectories=64,
+        record=False,
+        statistics=STATISTICS[1:2],
+    )
+    sb.run(plan, tmp_path / "run.zarr")
+    with pytest.raises(PlanError, match=r'without which no other statistic is judged.*"moments" among'):
+        sb.validate(sb.open(tmp_path / "run.zarr"))

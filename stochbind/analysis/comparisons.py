@@ -111,6 +111,17 @@ def steady_comparisons(
     notes += [f"Left out, as {reason}: {', '.join(names)}." for reason, names in left.items()]
 
 
+def without_steady_state(dataset: xr.Dataset) -> list[str]:
+    """A note of the statistics that are not judged, as they have exact means in an undriven steady state only."""
+    present = {str(name) for name in dataset.data_vars}
+    names = [name for name in ("correlation", "cross_spectrum") if name in present]
+    names += sorted(name for name in present if name in ("histogram_position", "histogram_velocity"))
+    if present & {"work", "heat", "current_work", "current_heat"}:
+        names.append("work and heat along the path")
+    shown = ", ".join(name.replace("_", " ") for name in names)
+    return [f"Not compared, as exact means are told in an undriven steady state only: {shown}."] if names else []
+
+
 def strongest_pairs(array: Oscillators) -> list[tuple[int, int]]:
     """The most strongly coupled pairs j < k, at most six, in the order of the particles."""
     strength = np.triu(np.abs(array.coupling) + np.abs(array.coupling.T), 1)

@@ -112,7 +112,8 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
     ----------
     dataset : xarray.Dataset
         A finished run, as `stochbind.open` gives it: with trajectories, or else with the statistic "moments".
-        Correlations, spectra, position histograms and currents are compared too, where they are of the steady state.
+        Correlations, spectra, histograms of states and currents are compared too, where they are of a steady state
+        without drives; notes say what is not.
         Or one point of a sweep, taken from its dataset, such as ``dataset.isel(stiffness=0)``.
     scenario : Scenario, optional
         The theory to compare with; by default the scenario of the run, which the dataset holds.
@@ -174,6 +175,10 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
             dataset, array, equations, initial=initial, interval=found.interval, notes=notes
         )
         rows += [row for one in steady_rows for row in _compared(one)]
+    elif linear:
+        notes += comparisons.without_steady_state(dataset)
+    if linear and "position" in dataset and "moments_second" in dataset:
+        rows += _moment_rows(scenario, dataset, initial, notes)
     unitless = [row._replace(unit="") for row in rows] if scenario.reduced else rows
     return Validation(
         rows=tuple(unitless),
@@ -226,6 +231,31 @@ def _linear_rows(scenario: Scenario, found: Record, exact: Record, steady: Float
         + np.abs(thermodynamics.power(array, exact.second[0])).sum(axis=-1)
     )
     yield from _rows("first law", "W", estimate, residual(exact)[0], np.zeros(array.n_particles), scale=terms)
+
+
+def _moment_rows(scenario: Scenario, dataset: xr.Dataset, initial: str, notes: list[str]) -> list[Row]:
+    """Rows of the statistic "moments" of a run that kept trajectories, too, which all other rows are made of."""
+    array = scenario.oscillators()
+    functions = {
+        "position temperature": (thermodynamics.position_temperature, "K"),
+        "power": (thermodynamics.power, "W"),
+    }
+    if not array.overdamped:
+        functions["kinetic temperature"] = (thermodynamics.kinetic_temperature, "K")
+    if dataset.attrs.get("diverged"):
+        notes.append("The moments are not compared, as trajectories are missing in them that diverged.")
+        return []
+    rows: list[Row] = []
+    try:
+        window = windows.accumulated(dataset, scenario, initial)
+        for name, (function, unit) in functions.items():
+            of = partial(function, array)
+            estimate, truth = window.found.estimate(of), of(window.exact.second[0])
+            skip = array.coupling == 0.0 if name == "power" else None
+            rows += _rows(f"{name}, moments", unit, estimate, truth, np.full_like(truth, np.nan), skip=skip)
+    except TooFewSamplesError as error:
+        notes.append(f"The moments are not compared: {error}")
+    return rows
 
 
 def _ledger_rows(

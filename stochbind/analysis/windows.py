@@ -112,9 +112,10 @@ def accumulated(dataset: xr.Dataset, scenario: Scenario, initial: str) -> Window
         If there are fewer than two states.
     """
     if "moments_second" not in dataset:
+        alone = ", without which no other statistic is judged" if "group" in dataset.dims else ""
         raise PlanError(
-            "There is nothing to validate: the run kept neither trajectories nor moments; in the `[run]` table, give "
-            '`record = true`, or "moments" among the `statistics`.'
+            f"There is nothing to validate: the run kept neither trajectories nor moments{alone}; give "
+            '`record = true` in the `[run]` table, or "moments" among the `statistics`.'
         )
     if dataset.attrs.get("units_done", 0) < dataset.attrs.get("units_total", 0):
         raise IncompleteError("The statistics have parts that were never computed; finish the run first.")
