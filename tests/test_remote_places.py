@@ -13,10 +13,12 @@ import pytest
 import xarray as xr
 import zarr
 
+import stochbind as sb
+import systems
 from stochbind.engine import remote_places
 from stochbind.engine.places import place
 from stochbind.engine.remote_places import RemotePlace
-from stochbind.errors import StoreDamagedError, StoreError, StoreLockedError
+from stochbind.errors import PlanError, StoreDamagedError, StoreError, StoreLockedError
 
 ATTRIBUTES = {"schema": 1}
 
@@ -44,6 +46,17 @@ def quick(monkeypatch):
     """Leases that are renewed and given up soon."""
     for name, seconds in (("RENEWAL", 0.05), ("LEFT_AFTER", 0.6), ("_LOOK", 0.02)):
         monkeypatch.setattr(remote_places, name, seconds)
+
+
+@pytest.mark.parametrize("word", ["processes", "dask", "tcp://127.0.0.1:1", "x.toml", "serial", "threads"])
+def test_workers_that_do_not_see_memory_are_refused(empty, word):
+    plan = sb.Plan(scenario=systems.pair_scenario(0.5, 0.2), step=0.4, n_steps=6, n_trajectories=4)
+    if word in ("serial", "threads"):
+        assert sb.run(plan, empty.url, workers=word).done.all()
+        return
+    with pytest.raises(PlanError, match="use serial or threads"):
+        sb.run(plan, empty.url, workers=word)
+    assert not empty.exists()
 
 
 def test_a_store_in_memory(store):

@@ -106,8 +106,9 @@ def run(
     from stochbind.engine.ensemble import finish, require_room
     from stochbind.engine.places import place
     from stochbind.engine.store import Store
-    from stochbind.engine.workers.choice import n_processes
+    from stochbind.engine.workers.choice import check_place, n_processes
 
+    check_place(parallel, place(output))
     if not place(output).exists():
         require_room(plan, output, n_processes(parallel, workers))
     store = Store.open_or_create(output, plan)

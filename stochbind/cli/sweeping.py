@@ -37,8 +37,9 @@ def run(
     from stochbind.engine.places import place
     from stochbind.engine.sweep_store import SweepStore, check_points
     from stochbind.engine.sweeps import with_run
-    from stochbind.engine.workers.choice import n_processes
+    from stochbind.engine.workers.choice import check_place, n_processes
 
+    check_place(parallel, place(output))
     sweep = with_run(sweep, **overrides)
     new = dry_run or not place(output).exists()
     if new:

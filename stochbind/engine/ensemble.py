@@ -26,7 +26,7 @@ from stochbind.engine.store import Store
 from stochbind.engine.stored_forces import require_known
 from stochbind.engine.units import Task, run_unit
 from stochbind.engine.workers import Workers
-from stochbind.engine.workers.choice import check_word, n_processes, workers_of
+from stochbind.engine.workers.choice import check_place, check_word, n_processes, workers_of
 from stochbind.errors import IncompleteError, PlanError, StoreError
 from stochbind.forces import Force
 from stochbind.scenario import Sweep
@@ -95,7 +95,7 @@ def run(
     Raises
     ------
     PlanError
-        If the run cannot fit into the memory of this machine.
+        If the run cannot fit into the memory of this machine, or the workers are wrong or do not see the store.
     StoreError
         If the path is taken, locked, or cannot be written, or its disk has no room.
     StoreMismatchError
@@ -106,6 +106,7 @@ def run(
     check_part(part)
     if isinstance(workers, str):
         check_word(workers)
+        check_place(workers, place(path))
     if isinstance(plan, Sweep):
         from stochbind.engine.sweeps import run_sweep
 

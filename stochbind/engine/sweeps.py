@@ -24,7 +24,7 @@ from stochbind.engine.structure import write_structure
 from stochbind.engine.sweep_store import SweepStore, check_points, make, naming, plan_of, require_same_shape
 from stochbind.engine.units import Task
 from stochbind.engine.workers import Workers
-from stochbind.engine.workers.choice import n_processes
+from stochbind.engine.workers.choice import check_place, check_word, n_processes
 from stochbind.errors import PlanError
 from stochbind.forces import Force
 from stochbind.scenario import Sweep
@@ -76,6 +76,9 @@ def run_sweep(
         See `run`.
     """
     check_part(part)
+    if isinstance(workers, str):
+        check_word(workers)
+        check_place(workers, place(path))
     sweep, forces = with_run(sweep, **plan_overrides), tuple(forces)
     if not place(path).exists():
         word = workers if isinstance(workers, str) else "threads" if workers is None else "serial"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from stochbind.checks import short
 from stochbind.engine.blocks import n_cores
@@ -12,6 +13,9 @@ from stochbind.engine.workers.cluster import dask_workers, local_dask_workers, r
 from stochbind.engine.workers.processes import process_workers
 from stochbind.engine.workers.threads import serial_workers, thread_workers
 from stochbind.errors import PlanError
+
+if TYPE_CHECKING:
+    from stochbind.engine.abstract_place import Place
 
 KINDS = ("serial", "threads", "processes", "dask")
 
@@ -61,6 +65,15 @@ def check_word(word: str) -> None:
         f"Workers must be {', '.join(KINDS)}, the address (tcp://...) or the file (.json) of a Dask scheduler, or a "
         f"cluster file (.toml), but are {short(word)}{hint}"
     )
+
+
+def check_place(word: str, where: Place) -> None:
+    """Raise `PlanError` if these workers are other processes, and a store in memory is to be written."""
+    if not where.shared and word not in ("serial", "threads"):
+        raise PlanError(
+            f"{where}: is in the memory of this process, which workers of {short(word)} do not see; use serial or "
+            "threads, or another place."
+        )
 
 
 def _cluster_file(word: str) -> tuple[str, str | None]:
