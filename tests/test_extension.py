@@ -229,7 +229,7 @@ def test_forces_of_ones_own_need_the_plan(tmp_path):
     plan = {"forces": (force,), "step": 0.05, "statistics": ()}
     make(tmp_path / "run.zarr", n_trajectories=4, n_steps=20, **plan)
     fresh = make(tmp_path / "fresh.zarr", n_trajectories=7, n_steps=20, **plan)
-    with pytest.raises(PlanError, match="continue it from Python, with the plan"):
+    with pytest.raises(PlanError, match=r"`own_force`.*give the longer `plan`"):
         extension.extend(tmp_path / "run.zarr", n_trajectories=7)
     longer = sb.Plan(**{**COMMON, **plan}, n_trajectories=7, n_steps=20)
     extension.extend(tmp_path / "run.zarr", plan=longer)

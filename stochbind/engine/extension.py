@@ -22,7 +22,7 @@ from stochbind import checks
 from stochbind.engine.layout import Forecast
 from stochbind.engine.places import Place
 from stochbind.engine.plan import Plan
-from stochbind.engine.stored_forces import require_known
+from stochbind.engine.stored_forces import Remembered
 from stochbind.engine.structure import (
     ENGINE,
     add_coordinates,
@@ -176,7 +176,7 @@ def _longer(store: Store, n_trajectories: int | None, n_steps: int | None, plan:
                 )
         plan = dataclasses.replace(old, **given)
         if plan.fingerprint != old.fingerprint:
-            require_known(plan.forces)
+            _require_known(path, plan)
         return plan
     if n_trajectories is not None or n_steps is not None:
         raise PlanError("Give the longer `plan`, or the new `n_trajectories` and `n_steps`, but not both.")
@@ -186,6 +186,16 @@ def _longer(store: Store, n_trajectories: int | None, n_steps: int | None, plan:
             f"{path}: holds another run ({difference}); an extension only has more trajectories or more steps."
         )
     return plan
+
+
+def _require_known(path: str | Path, plan: Plan) -> None:
+    """Raise `PlanError` if a store holds only the name of a force."""
+    for force in plan.forces:
+        if isinstance(force.function, Remembered):
+            raise PlanError(
+                f"{path}: has a force of its own, `{force.function.__name__}`, which a store does not hold; give the "
+                "longer `plan` in Python instead of its numbers."
+            )
 
 
 def _require_same_steps(store: Store, longer: Plan, given: Plan | None) -> None:
