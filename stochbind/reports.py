@@ -79,6 +79,10 @@ def store_report(store: Store) -> dict[str, Any]:
         "seed": plan.seed,
         "initial": plan.initial,
         "solver": plan.solver,
+        "ledger": plan.ledger,
+        "record": plan.record,
+        "keep_bits": (plan.keep_bits or 52) if plan.record else None,
+        "statistics": [item.name for item in plan.statistics],
     }
 
 

@@ -79,11 +79,43 @@ def test_info_of_a_scenario_and_of_a_store(store):
     assert report["derived"]["coupling"]["value"] == [[0.0, 0.5], [0.2, 0.0]]
     assert report["stability"]["stable"] is True
     of_store = json.loads(invoke("info", store, "--json").stdout)["store"]
+    kept = {key: of_store[key] for key in ("record", "ledger", "keep_bits", "statistics")}
+    assert kept == {"record": True, "ledger": False, "keep_bits": 52, "statistics": []}
     assert of_store["complete"] is True
     assert of_store["n_steps"] == 400
     in_si = json.loads(invoke("info", "unidirectional_pair", "--json").stdout)["derived"]
     assert in_si["trap_frequency"]["unit"] == "Hz"
     assert in_si["trap_frequency"]["value"][1] == pytest.approx(55.47e3, rel=1e-4)
+
+
+def test_info_tells_what_is_kept(tmp_path):
+    plan = sb.Plan.from_scenario(
+        sb.Scenario.from_toml(SCENARIO),
+        n_steps=2048,
+        n_trajectories=4,
+        record=False,
+        statistics=["spectra", "moments"],
+        initial="stationary",
+    )
+    sb.Store.create(tmp_path / "run.zarr", plan)
+    lines = invoke("info", tmp_path / "run.zarr").stdout.splitlines()
+    assert {"record: False", "keep_bits: none", "ledger: False"} < set(lines)
+    assert any(
+        line.startswith("statistics: ") and {"moments", "spectra"} <= set(line[12:].split(", ")) for line in lines
+    )
+
+
+@pytest.mark.parametrize("record", [True, False])
+def test_when_a_trajectory_diverged_is_told_as_far_as_it_is_known(capsys, record):
+    from stochbind.cli import running
+
+    scenario = SimpleNamespace(reduced=True)
+    plan = SimpleNamespace(n_trajectories=9, scenario=scenario, record=record, time=np.array([0.5, 1.0, 1.5]))
+    running._tell_diverged(SimpleNamespace(diverged={7: 2, 3: 1}, plan=plan))
+    told = " ".join(capsys.readouterr().err.split())
+    assert "2 of 9 trajectories diverged" in told
+    assert ("trajectory 3 by 1;" in told) == record
+    assert ("trajectory 3 in the part of the run that ends at 1;" in told) == (not record)
 
 
 def test_validate_prints_and_decides(store):

@@ -237,7 +237,8 @@ def _tell_diverged(store: Store) -> None:
     if diverged:
         first = min(diverged, key=lambda trajectory: (diverged[trajectory], trajectory))
         unit = "" if plan.scenario.reduced else " s"
+        by = "by" if plan.record else "in the part of the run that ends at"  # no more is known
         say(
             f"warning: {len(diverged)} of {plan.n_trajectories} trajectories diverged, the first of them trajectory "
-            f"{first} by {plan.time[diverged[first]]:.6g}{unit}; they are kept, and left out of averages."
+            f"{first} {by} {plan.time[diverged[first]]:.6g}{unit}; they are kept, and left out of averages."
         )

@@ -82,7 +82,8 @@ def info(
     if of_store is not None:
         print()
         for key, value in of_store.items():
-            print(f"{key}: {value}")
+            shown = ", ".join(value) if isinstance(value, list) else value
+            print(f"{key}: {shown if shown not in ('', None) else 'none'}")
 
 
 def _stored(path: str) -> tuple[Scenario | Sweep, dict[str, Any]]:
