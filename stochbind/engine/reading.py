@@ -30,8 +30,9 @@ def open_dataset(path: str | Path) -> xr.Dataset:
         `position` [m] and, unless overdamped, `velocity` [m/s], with dims (trajectory, time, particle, axis), backed by
         Dask. What is not computed yet reads as NaN; the attributes `units_done` and `units_total` say how far the run
         is, `scenario` holds its scenario file, `initial` its initial state, `fingerprint` its identity. `diverged`
-        lists the trajectories that left the range of floating-point numbers, and `diverged_time` when [s]. With a
-        ledger there are also `work`, `heat` and `drive_work` since time zero [J].
+        lists the trajectories that left the range of floating-point numbers, and `diverged_time` the time of the first
+        kept state that shows it [s]; without a record, the end of the part of the run in which they did. With a ledger
+        there are also `work`, `heat` and `drive_work` since time zero [J].
 
     Raises
     ------
