@@ -13,6 +13,7 @@ import uuid
 import warnings
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -136,7 +137,17 @@ def test_all_variables_have_the_same_chunks(finished):
 
 def test_units_of_coordinates_are_told(unidirectional, tmp_path):
     axis = {"parameter": "gas.pressure", "values": [100.0, 200.0]}
-    sb.run(with_run(sb.Sweep(unidirectional, [axis]), n_trajectories=2, n_steps=4), tmp_path / "run.zarr")
+    swept = with_run(
+        sb.Sweep(unidirectional, [axis]), n_trajectories=32, n_steps=32, statistics=({"kind": "moments", "window": 32},)
+    )
+    sb.run(swept, tmp_path / "run.zarr")
+    for path in ("run.zarr", "run.zarr/points/0"):
+        found = sb.open(tmp_path / path)
+        assert list(found.coordinate.values) == ["position 0", "position 1", "velocity 0", "velocity 1"]
+        assert list(found.coordinate_unit.values) == ["m", "m", "m/s", "m/s"]
+        assert "coordinate_unit" in found.coords
+        assert "units" not in found.moments_second.attrs | found.moments_mean.attrs  # each element has its own
+        assert found.moments_start.attrs["units"] == "s"
     assert sb.open(tmp_path / "run.zarr").pressure.attrs["units"] == "Pa"
 
 
@@ -155,13 +166,41 @@ def test_statistics_have_the_parameters_in_front(tmp_path):
         alone = sb.open(path / "points" / str(index))
         assert set(alone.data_vars) <= set(found.data_vars)
         for name in [*alone.data_vars, *(name for name in alone.coords if name not in alone.indexes)]:
-            np.testing.assert_array_equal(found[name].isel(cold=index), alone[name], err_msg=str(name))
+            point = found[name].isel(cold=index, missing_dims="ignore")
+            np.testing.assert_array_equal(point, alone[name], err_msg=str(name))
     edges = found.histogram_position_edge
     assert edges.dims[0] == "cold"
     assert not np.array_equal(edges[0], edges[1])  # they follow the bath
     assert found.histogram_position_from_time.dims == ("cold",)
+    assert not {"histogram_position_edge_from_time", "histogram_position_scale_from_time"} & set(found.variables)
+    assert found.coordinate_unit.dims == ("coordinate",)
+    averages = {name for name, variable in sb.open(path / "points/0").variables.items() if "start" in variable.attrs}
+    assert averages == {"histogram_position", "histogram_position_count"}
     begin = sb.open(path / "points/0").histogram_position.attrs["start"]
     assert found.histogram_position_from_time[0] == begin > 0
+
+
+def test_one_statistic_is_read_without_the_others(tmp_path, monkeypatch):
+    kinds = ("moments", "histograms")
+    run = {"statistics": [{"kind": kind, "window": 8} for kind in kinds], "initial": "stationary", "record": False}
+    sb.run(sweep(COLD, **run, n_trajectories=8, n_steps=16), tmp_path / "sweep.zarr")
+    found = pickle.loads(pickle.dumps(sb.open(tmp_path / "sweep.zarr")))
+    seen = []
+    read = sb.Store.read
+
+    def reading(store, name, where):
+        seen.extend([name] if name.startswith("statistics/") else [])
+        return read(store, name, where)
+
+    monkeypatch.setattr(sb.Store, "read", reading)
+    with dask.config.set(scheduler="synchronous"):
+        found.histogram_position.load()
+        assert seen == 2 * ["statistics/histogram_position"]
+        for name in ("histogram_position_edge", "histogram_position_from_time", "histogram_position_count"):
+            found[name].load()
+        assert len(seen) == 2  # once for each point
+        found.moments_second.load()
+        assert seen[2:] == 2 * ["statistics/moments"]
 
 
 STATISTICS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -12,6 +12,12 @@ import xarray as xr
 from stochbind.engine.store import Store
 from stochbind.engine.sweep_store import is_sweep
 from stochbind.errors import StoreDamagedError
+
+if TYPE_CHECKING:
+    from stochbind.engine.reducers.base import Reducer
+
+#: How the names of coordinates end.
+_COORDINATES = ("_start", "_stop", "_edge", "_unit")
 
 
 def open_dataset(path: str | Path) -> xr.Dataset:
@@ -74,7 +80,7 @@ def dataset_of(store: Store) -> xr.Dataset:
     if store.quantities:
         dataset = dataset.assign_coords(axis=("axis", np.array(axis)))
     dataset = dataset.assign(statistics_in_si(store))
-    dataset = dataset.set_coords([name for name in dataset if str(name).endswith(("_start", "_stop", "_edge"))])
+    dataset = dataset.set_coords([name for name in dataset if str(name).endswith(_COORDINATES)])
     dataset.attrs = {
         "title": store.plan.scenario.name,
         "scenario": store.plan.scenario.to_toml(),
@@ -92,18 +98,27 @@ def dataset_of(store: Store) -> xr.Dataset:
 def statistics_in_si(store: Store) -> dict[str, xr.Variable]:
     """What was added up while the run went on, in SI; of units that are not done yet, nothing."""
     found: dict[str, xr.Variable] = {}
-    plan = store.plan
-    for item in plan.reducers:
-        from stochbind.engine.reducers.trees import canonical, merge_rows
-
-        data = np.nan_to_num(store.read(f"statistics/{item.name}", ...), nan=0.0)
-        data, _ = canonical(data, plan.n_trajectories, store.layout.trajectories_per_group)
-        described = item.describe(data if item.per_window else merge_rows(data))
-        if not item.per_window:  # the first state that is in it
-            start = (-(-item.start // item.window) * item.window + 1) * plan.save_interval
-            for variable in described.values():
-                variable.attrs["start"] = start
-        found |= described
-        labels = np.array(item.context.labels)
+    for item in store.plan.reducers:
+        found |= statistic_in_si(store, item)
+        context = item.context
+        labels = np.array(context.labels)
+        units = np.array([context.si({"position": "m", "velocity": "m/s"}[c.quantity]) for c in context.coordinate])
         found |= {name: xr.Variable(name, labels) for name in ("coordinate", "coordinate_from")}
+        found["coordinate_unit"] = xr.Variable("coordinate", units, {"long_name": "unit of each coordinate"})
+    return found
+
+
+def statistic_in_si(store: Store, item: Reducer) -> dict[str, xr.Variable]:
+    """What one reducer added up; averages over time tell the first state that is in them as `start`."""
+    from stochbind.engine.reducers.trees import canonical, merge_rows
+
+    plan = store.plan
+    data = np.nan_to_num(store.read(f"statistics/{item.name}", ...), nan=0.0)
+    data, _ = canonical(data, plan.n_trajectories, store.layout.trajectories_per_group)
+    found = item.describe(data if item.per_window else merge_rows(data))
+    if not item.per_window:
+        start = (-(-item.start // item.window) * item.window + 1) * plan.save_interval
+        for variable in found.values():
+            if "group" in variable.dims:  # edges, scales and lags are no averages
+                variable.attrs["start"] = start
     return found

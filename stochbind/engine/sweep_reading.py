@@ -16,11 +16,13 @@ import numpy.typing as npt
 import xarray as xr
 
 from stochbind.engine.places import Place
-from stochbind.engine.reading import dataset_of, statistics_in_si
+from stochbind.engine.reading import dataset_of, statistic_in_si
 from stochbind.engine.store import Store
 from stochbind.engine.sweep_store import SweepStore, path_of
 from stochbind.errors import IncompleteError
 
+#: Most bytes of statistics that are kept for the next variable of the same reducer.
+_MOST_KEPT = 2**28
 #: Part of a variable of a point.
 _Read = Callable[[Store, tuple[Any, ...]], npt.NDArray[Any]]
 
@@ -67,10 +69,13 @@ def open_sweep(path: str | Path) -> xr.Dataset:
         dataset = dataset.assign_coords({axis.name: (axis.name, axis.values, about)})
     points = np.arange(sweep.size).reshape(sweep.shape)
     dataset = dataset.assign_coords(point=(names, points, {"long_name": "number of the point"}))
+    statistics = _Statistics({str(key): item.name for item in store.plan(begun).reducers for key in item.variables()})
     found: dict[str, xr.Variable] = {}
     for name, variable in template.variables.items():
-        if name not in template.indexes:
-            found |= _variables(store, names, str(name), variable)
+        if name == "coordinate_unit":
+            found[name] = variable  # the same at all points
+        elif name not in template.indexes:
+            found |= _variables(store, names, str(name), variable, statistics)
     rows = xr.Variable(("trajectory",), np.zeros(template.sizes["trajectory"], dtype=np.bool_))
     rows.attrs["long_name"] = "whether the trajectory left the range of floating-point numbers"
     blocks = template.chunksizes.get("trajectory")  # as the recorded arrays have them: xarray wants them alike
@@ -96,16 +101,18 @@ def open_sweep(path: str | Path) -> xr.Dataset:
     return dataset
 
 
-def _variables(store: SweepStore, names: tuple[str, ...], name: str, template: xr.Variable) -> dict[str, xr.Variable]:
+def _variables(
+    store: SweepStore, names: tuple[str, ...], name: str, template: xr.Variable, statistics: _Statistics
+) -> dict[str, xr.Variable]:
     """A variable of all points; and when each point begins it, if it is an average over time."""
-    read = functools.partial(_recorded if template.chunks is not None else _statistic, name)
+    read = functools.partial(_recorded if template.chunks is not None else statistics.values, name)
     template = template.copy(deep=False)
     begins = template.attrs.pop("start", None)
     found = {name: _variable(store, names, template, read)}
     if begins is not None:
         about = {"units": "" if store.sweep.base.reduced else "s", "long_name": "first state that is in the average"}
         found[f"{name}_from_time"] = _variable(
-            store, names, xr.Variable((), np.float64(), about), functools.partial(_begin, name)
+            store, names, xr.Variable((), np.float64(), about), functools.partial(statistics.start, name)
         )
     return found
 
@@ -129,14 +136,43 @@ def _recorded(name: str, store: Store, where: tuple[Any, ...]) -> npt.NDArray[An
     return store.read(name, where)
 
 
-def _statistic(name: str, store: Store, where: tuple[Any, ...]) -> npt.NDArray[Any]:
-    result: npt.NDArray[Any] = np.asarray(statistics_in_si(store)[name].values)[where]
-    return result
+class _Statistics:
+    """The statistics of all points; of each point only those that are asked for are read.
 
+    Parameters
+    ----------
+    reducer : dict of str to str
+        Name of the reducer of each variable.
+    """
 
-def _begin(name: str, store: Store, where: tuple[Any, ...]) -> npt.NDArray[Any]:
-    result: npt.NDArray[Any] = np.asarray(statistics_in_si(store)[name].attrs["start"])[where]
-    return result
+    def __init__(self, reducer: dict[str, str]) -> None:
+        self._reducer = reducer
+        self._kept: dict[tuple[str, str], dict[str, xr.Variable]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What other processes need: they read for themselves."""
+        return {"_reducer": self._reducer, "_kept": {}}
+
+    def values(self, name: str, store: Store, where: tuple[Any, ...]) -> npt.NDArray[Any]:
+        """Part of a variable of a point."""
+        result: npt.NDArray[Any] = np.asarray(self._variable(name, store).values)[where]
+        return result
+
+    def start(self, name: str, store: Store, where: tuple[Any, ...]) -> npt.NDArray[Any]:
+        """The first state that is in a variable of a point."""
+        result: npt.NDArray[Any] = np.asarray(self._variable(name, store).attrs["start"])[where]
+        return result
+
+    def _variable(self, name: str, store: Store) -> xr.Variable:
+        key = (str(store.path), self._reducer[name])
+        found = self._kept.get(key)
+        if found is None:
+            item = next(item for item in store.plan.reducers if item.name == key[1])
+            found = statistic_in_si(store, item)
+            size = sum(variable.nbytes for kept in (found, *self._kept.copy().values()) for variable in kept.values())
+            if store.done.all() and size <= _MOST_KEPT:  # then it does not change any more
+                self._kept[key] = found
+        return found[name]
 
 
 def _diverged(store: Store, where: tuple[Any, ...]) -> npt.NDArray[Any]:

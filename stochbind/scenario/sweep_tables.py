@@ -16,7 +16,7 @@ LARGEST_SIZE = 10**5
 TAKEN = frozenset(
     {
         *("trajectory", "time", "particle", "axis", "source", "point", "group", "lag", "frequency"),
-        *("coordinate", "coordinate_from", "position", "velocity", "heat", "work", "drive_work"),
+        *("coordinate", "coordinate_from", "coordinate_unit", "position", "velocity", "heat", "work", "drive_work"),
         *("correlation", "cross_spectrum", "statistics", "coefficients", "theory", "engine"),
     }
 )

@@ -174,11 +174,13 @@ class Reducer(abc.ABC):
         return start, stop
 
 
-def variable(dims: tuple[str, ...], data: npt.NDArray[Any] | list[str], units: str, meaning: str, **more: Any) -> Any:
-    """A variable with its unit and meaning."""
+def variable(
+    dims: tuple[str, ...], data: npt.NDArray[Any] | list[str], units: str | None, meaning: str, **more: Any
+) -> Any:
+    """A variable with its meaning, and its unit if all its elements have the same."""
     import xarray as xr
 
-    return xr.Variable(dims, data, {"units": units, "long_name": meaning, **more})
+    return xr.Variable(dims, data, {**({} if units is None else {"units": units}), "long_name": meaning, **more})
 
 
 def ratio(sums: FloatArray, count: FloatArray) -> FloatArray:

@@ -55,7 +55,7 @@ class Correlations(Reducer):
             "correlation": variable(
                 ("group", "lag", "coordinate", "coordinate_from"),
                 ratio(sums / pairs[:, None, None], count),
-                c.si("SI"),
+                None,
                 "average of coordinate(t + lag) times coordinate_from(t)",
             ),
         }

@@ -72,11 +72,11 @@ class Moments(Reducer):
             "moments_mean": variable(
                 (*rows, "coordinate"),
                 ratio(total * c.unit, states),
-                c.si("SI"),
+                None,
                 "average over the states of the window",
             ),
             **{
-                f"moments_{name}": variable((*rows, *pair), value, c.si("SI"), words)
+                f"moments_{name}": variable((*rows, *pair), value, None, words)
                 for name, (value, words) in second.items()
             },
         }

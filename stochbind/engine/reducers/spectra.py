@@ -76,7 +76,7 @@ class Spectra(Reducer):
             "cross_spectrum": variable(
                 ("group", "frequency", "coordinate", "coordinate_from"),
                 ratio(density, count),
-                c.si("SI/Hz"),
+                None,
                 "one-sided density of X X*, Hann's taper",
             ),
         }
