@@ -22,7 +22,7 @@ import stochbind as sb
 import systems
 from stochbind.analysis import online, validation
 from stochbind.cli import app
-from stochbind.engine import sweep_store, sweeps
+from stochbind.engine import sweep_repairing, sweep_store, sweeps
 from stochbind.engine.layout import Layout
 from stochbind.engine.sweep_repairing import examine_sweep, repair_sweep
 from stochbind.engine.sweep_store import SweepStore, check_points, is_sweep
@@ -544,6 +544,66 @@ def test_repair_tells_points_that_hold_another_run(tmp_path, monkeypatch):
     shutil.rmtree(path / "points/0")
     sb.run(sweep(COLD), path)
     assert digest(path) == before
+
+
+def spoil(path, *names):
+    """Empty some files."""
+    for name in names:
+        (path / name).write_bytes(b"")
+
+
+def test_a_point_that_lost_both_copies_of_its_plan_is_restored_from_the_sweep(finished, tmp_path):
+    path = tmp_path / "sweep.zarr"
+    shutil.copytree(finished, path)
+    before = digest(path)
+    spoil(path, "points/3/zarr.json", "points/3/position/c.0.0.0.0")
+    (path / "points/3/engine/zarr.json").unlink()
+    found = [damage.file for damage in examine_sweep(path).damages]
+    assert found == ["points/3/zarr.json", "points/3/engine/zarr.json"]
+    with pytest.raises(StoreDamagedError, match=r"points/3: .*`stochbind repair .*sweep.zarr` makes it anew"):
+        SweepStore.open(path).verify()
+    found = {damage.file for damage in repair_sweep(path).damages}
+    assert found == {f"points/3/{name}" for name in ("zarr.json", "engine/zarr.json", "position/c.0.0.0.0")}
+    assert digest(path) == before
+    assert repair_sweep(path).whole
+
+
+@pytest.mark.parametrize("why", ["coefficients", "versions"])
+def test_a_point_that_may_be_of_another_machine_is_not_restored(finished, tmp_path, monkeypatch, why):
+    path = tmp_path / "sweep.zarr"
+    shutil.copytree(finished, path)
+    before = digest(path)
+    spoil(path, "points/3/zarr.json", "points/3/engine/zarr.json")
+    with monkeypatch.context() as patch:
+        if why == "versions":
+            patch.setattr(sweep_repairing, "versions", lambda: {"steps": "0"})
+        else:
+            chunk = next(file for file in (path / "points/3/coefficients").rglob("c/*") if file.is_file())
+            chunk.write_bytes(bytes([chunk.read_bytes()[0] ^ 1]) + chunk.read_bytes()[1:])
+        remedy = "points/3: both copies .* remove this folder, and start the same sweep again"
+        with pytest.raises(StoreDamagedError, match=remedy):
+            repair_sweep(path)
+    shutil.rmtree(path / "points/3")
+    sb.run(sweep(), path)
+    assert digest(path) == before
+
+
+def test_groups_of_a_sweep_are_sealed_and_mended(finished, tmp_path):
+    path = tmp_path / "sweep.zarr"
+    shutil.copytree(finished, path)
+    before, names = digest(path), ["engine/zarr.json", "engine/lock/zarr.json", "points/zarr.json"]
+    assert examine_sweep(path).whole
+    for name in names:
+        spoil(path, name)
+        with pytest.raises(StoreDamagedError, match=rf"{name} is missing or empty: .*`stochbind repair .* it anew"):
+            sb.open(path)
+        assert [damage.file for damage in examine_sweep(path).damages] == [name]
+        assert [damage.file for damage in repair_sweep(path).damages] == [name]
+    assert digest(path) == before
+    text = (path / "points/zarr.json").read_text()
+    (path / "points/zarr.json").write_text(text.replace("fastest", "slowest"))
+    assert [damage.fault for damage in repair_sweep(path).damages] == ["was altered"]
+    assert (path / "points/zarr.json").read_text() == text
 
 
 # ---------------------------------------------------------------------- the command line

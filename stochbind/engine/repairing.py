@@ -76,7 +76,7 @@ def _unopened(where: Place) -> list[Damage]:
     except StoreDamagedError:
         return [Damage(extension.JOURNAL, "was altered")]
     extension.roll_forward(where)
-    root = _attributes(where, "zarr.json")
+    root = sealed_attributes(where, "zarr.json")
     if root is None:
         return [Damage("zarr.json", "was altered" if where.read("zarr.json") else "is missing or empty")]
     return metadata_damages(where, root)
@@ -87,7 +87,7 @@ def _require_store(where: Place) -> None:
     if where.read("zarr.json") is None and where.read(ENGINE) is None:
         where.attributes()
         raise StoreError(f"{where}: is not a stochbind store; choose another path.")
-    if _attributes(where, ENGINE) is None and _attributes(where, "zarr.json") is None:
+    if sealed_attributes(where, ENGINE) is None and sealed_attributes(where, "zarr.json") is None:
         where.attributes()  # tells other data from damage
         raise StoreDamagedError(
             f"{where}: both copies of what the run is, zarr.json and {ENGINE}, are damaged; copy one of them from a "
@@ -95,7 +95,7 @@ def _require_store(where: Place) -> None:
         )
 
 
-def _attributes(where: Place, key: str) -> dict[str, Any] | None:
+def sealed_attributes(where: Place, key: str) -> dict[str, Any] | None:
     """What stochbind wrote into a group, if it is what was written."""
     try:
         data = json.loads(where.read(key) or b"")["attributes"]["stochbind"]
@@ -170,9 +170,9 @@ class _Structure:
 
     def __init__(self, where: Place, plan: Plan | None) -> None:
         self._place, self._given = where, plan
-        root = _attributes(where, "zarr.json")
+        root = sealed_attributes(where, "zarr.json")
         self._found: list[Damage] = []
-        attributes = root or _attributes(where, ENGINE)
+        attributes = root or sealed_attributes(where, ENGINE)
         assert attributes is not None
         common = {key: value for key, value in attributes.items() if key not in ("seal", "metadata")}
         self._copy, self._whole = sealed_copies(common, attributes["metadata"])
@@ -203,7 +203,7 @@ class _Structure:
                 self._require(bytes_digest(data) == digest, key)
                 where.write(key, data)
             members[key] = data
-        if _attributes(where, "zarr.json") is None or metadata_damages(where, self._whole):
+        if sealed_attributes(where, "zarr.json") is None or metadata_damages(where, self._whole):
             found.append(Damage("zarr.json", "was altered" if where.read("zarr.json") else "is missing or empty"))
             where.write("zarr.json", root_document(self._whole, members))
         return found

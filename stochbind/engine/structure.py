@@ -104,6 +104,13 @@ def metadata_digests(members: Mapping[str, bytes]) -> dict[str, str]:
     return {key: bytes_digest(members[key]) for key in sorted(members)}
 
 
+def versions() -> dict[str, str]:
+    """Versions of all that determines the bytes of a store."""
+    packages = ("stochbind", "numpy", "scipy", "numba", "zarr")
+    found = {name: metadata.version(name) for name in packages}
+    return {**found, "python": platform.python_version(), "steps": str(STEPS)}
+
+
 def group_document(attributes: dict[str, Any]) -> bytes:
     """The zarr.json of a group, without copies of those of its members."""
     return GroupMetadata(attributes).to_buffer_dict(default_buffer_prototype())["zarr.json"].to_bytes()
@@ -150,7 +157,8 @@ def root_document(attributes: dict[str, Any], members: Mapping[str, bytes]) -> b
     return document
 
 
-def _member_documents(group: zarr.Group) -> dict[str, bytes]:
+def member_documents(group: zarr.Group) -> dict[str, bytes]:
+    """The zarr.json of all members of a group, by their keys."""
     prototype = default_buffer_prototype()
     return {
         f"{name}/zarr.json": member.metadata.to_buffer_dict(prototype)["zarr.json"].to_bytes()
@@ -197,11 +205,6 @@ def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
     """Everything but the trajectories."""
     scenario = plan.scenario
     equations = scenario.langevin()
-    packages = ("stochbind", "numpy", "scipy", "numba", "zarr")
-    versions = {name: metadata.version(name) for name in packages} | {
-        "python": platform.python_version(),
-        "steps": str(STEPS),
-    }
     constants = _Constants()
     add = constants.add
     add_coordinates(group, plan, constants)
@@ -219,10 +222,10 @@ def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
         "plan": plan.to_dict(),
         "fingerprint": plan.fingerprint,
         "layout": layout._asdict(),
-        "versions": versions,
+        "versions": versions(),
         "digests": constants.digests,
     }
-    copy, whole = sealed_copies(attributes, metadata_digests(_member_documents(group)))
+    copy, whole = sealed_copies(attributes, metadata_digests(member_documents(group)))
     group["engine"].attrs.update({"stochbind": copy})
     group.attrs.update({"title": scenario.name, "stochbind": whole})
 
@@ -276,3 +279,8 @@ def _write_theory(group: zarr.Group, equations: Langevin, add: Callable[..., Non
     if steady is not None:
         add(theory, "stationary_mean", steady.mean, ("coordinate",), "", "exact, scaled")
         add(theory, "stationary_covariance", steady.covariance, square, "", "exact, scaled")
+
+
+def write_sweep_structure(group: zarr.Group) -> None:
+    """What is in the store of a sweep before there are points."""
+    group.create_group("points", attributes={"long_name": "one store for each point, the last axis fastest"})

@@ -15,10 +15,8 @@ import contextlib
 import hashlib
 import json
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,12 +26,23 @@ import zarr
 
 from stochbind import checks
 from stochbind.engine import noise
+from stochbind.engine.checking import Damage, told
 from stochbind.engine.layout import Layout
 from stochbind.engine.places import LocalPlace, Place, place
 from stochbind.engine.plan import Plan, differences
 from stochbind.engine.store import Store
 from stochbind.engine.stored_forces import described, remembered
-from stochbind.engine.structure import DIGEST_BYTES, SCHEMA, arrays, seal
+from stochbind.engine.structure import (
+    DIGEST_BYTES,
+    SCHEMA,
+    arrays,
+    bytes_digest,
+    member_documents,
+    metadata_digests,
+    seal,
+    versions,
+    write_sweep_structure,
+)
 from stochbind.errors import (
     IncompleteError,
     PlanError,
@@ -48,6 +57,8 @@ from stochbind.scenario import Sweep
 
 #: Parameters that change which numbers there are, or their times.
 _SHAPING = ("step", "n_steps", "save_every", "n_trajectories", "ledger", "record", "statistics")
+#: Metadata of the whole, beside those of the root.
+_GROUPS = ("engine/zarr.json", "engine/lock/zarr.json", "points/zarr.json")
 #: Points that are looked at before a sweep begins.
 _MOST_CHECKED = 500
 #: Seconds that another part is given to make a store.
@@ -132,33 +143,33 @@ class SweepStore:
             If something else is in the way, or the disk has no room.
         """
         layout = Layout.of(plan_of(sweep, 0, forces), sweep.size)
-        packages = ("stochbind", "numpy", "scipy", "numba", "zarr")
         attributes: dict[str, Any] = {
             "schema": SCHEMA,
             "sweep": sweep.to_dict(),
             "forces": [described(force) for force in forces],
             "layout": layout._asdict(),
             "fingerprint": cls(place(path), sweep, layout, tuple(forces)).fingerprint,
-            "versions": {name: metadata.version(name) for name in packages} | {"python": platform.python_version()},
+            "versions": versions(),
         }
 
         def write(group: zarr.Group) -> None:
-            group.create_group("points", attributes={"long_name": "one store for each point, the last axis fastest"})
-            group.attrs.update({"title": sweep.base.name, "stochbind": {**attributes, "seal": seal(attributes)}})
+            write_sweep_structure(group)
+            whole = {**attributes, "metadata": metadata_digests(member_documents(group))}
+            group.attrs.update({"title": sweep.base.name, "stochbind": {**whole, "seal": seal(whole)}})
 
         make(place(path), write)
         return cls.open(path)
 
     @classmethod
-    def open(cls, path: str | Path) -> Self:
-        """Open the store of a sweep.
+    def open(cls, path: str | Path, *, check: bool = True) -> Self:
+        """Open the store of a sweep; with `check`, look at the metadata of its groups.
 
         Raises
         ------
         StoreError
             If there is none, it cannot be read, or was written by another version.
         StoreDamagedError
-            If its description was altered.
+            If its description was altered, or its groups are damaged.
         """
         where = place(path)
         data = where.attributes()
@@ -172,7 +183,10 @@ class SweepStore:
         if data.get("seal") != seal(data):
             raise StoreDamagedError(f"{where}: its zarr.json was altered; copy it again.")
         forces = tuple(remembered(force) for force in data["forces"])
-        return cls(where, Sweep.from_dict(data["sweep"], f"{where}"), Layout(**data["layout"]), forces)
+        store = cls(where, Sweep.from_dict(data["sweep"], f"{where}"), Layout(**data["layout"]), forces)
+        if check and (damages := store.group_damages()):
+            raise StoreDamagedError(told(str(where), damages))
+        return store
 
     @classmethod
     def open_or_create(cls, path: str | Path, sweep: Sweep, forces: Sequence[Force] = ()) -> Self:
@@ -195,6 +209,16 @@ class SweepStore:
                 "holds."
             )
         return store
+
+    def group_damages(self) -> list[Damage]:
+        """Metadata of the groups of the whole that are not what was written."""
+        digests = self.place.attributes().get("metadata", {})
+        found = []
+        for key in _GROUPS:
+            data = self.place.read(key) or b""
+            if key in digests and bytes_digest(data) != digests[key]:
+                found.append(Damage(key, "was altered" if data else "is missing or empty"))
+        return found
 
     def plan(self, index: int) -> Plan:
         """The plan of a point."""
@@ -222,6 +246,7 @@ class SweepStore:
             raise IncompleteError(
                 f"{self.path}: {self.sweep.label(index)} has not begun; start the same sweep again to continue it."
             )
+        self._require_readable(index)
         store = Store.open(self.point_path(index))
         if store.plan.fingerprint != self.plan(index).fingerprint:
             raise StoreDamagedError(
@@ -229,6 +254,17 @@ class SweepStore:
                 "sweep again to make it anew."
             )
         return store
+
+    def _require_readable(self, index: int) -> None:
+        """Raise `StoreDamagedError`, with the remedy, if the zarr.json of a point says nothing."""
+        where = self.point_place(index)
+        where.read("zarr.json")  # a disk that fails is another matter
+        try:
+            where.attributes()
+        except StoreError:
+            raise StoreDamagedError(
+                f"{where}: its zarr.json is missing or damaged; `stochbind repair {self.path}` makes it anew."
+            ) from None
 
     # ------------------------------------------------------------------ progress
 
