@@ -391,6 +391,79 @@ def test_whoever_looks_at_a_run_looks_until_it_stands_still(tmp_path, monkeypatc
     assert [bool(found) for found in looks] == [once, once or twice, once]
 
 
+# ---------------------------------------------------------------------- workers that come late
+
+
+def test_a_checkpoint_that_is_removed_meanwhile_starts_no_unit_as_nan(copied, monkeypatch):
+    """What was checked is what is used. A twin that reads it again makes nothing but NaN."""
+    path, _, _ = copied
+    store, usual = Store.open(path), Store.read_checkpoint
+    last = store.n_segments - 1
+    file = path / store.keys(1, last - 1)[-2]
+
+    def vanishing(self, block, segment):
+        state = usual(self, block, segment)
+        file.unlink()
+        return state
+
+    data = file.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "read_checkpoint", vanishing)
+        made = units.make_unit(store, (), 1, last)
+    assert made.checkpoint.tobytes() == usual(store, 1, last).T.tobytes()
+    nothing = usual(store, 1, last - 1)
+    assert np.isnan(nothing).all()
+    assert np.isnan(units.make_unit(store, (), 1, last, nothing).checkpoint).any()
+    file.write_bytes(data)
+
+
+def test_a_late_worker_finds_its_unit_done(finished, tmp_path, monkeypatch):
+    """It saw a unit that was not done; meanwhile others went on to the end, and its checkpoint is gone."""
+    path, _, content = finished["statistics"]
+    path = shutil.copytree(path, tmp_path / "run.zarr")
+    task, done, looks = units.Task(str(path), 1, 2), Store.is_done, []
+
+    def late(self, *unit):
+        looks.append(unit)
+        return len(looks) > 1 and done(self, *unit)
+
+    monkeypatch.setattr(Store, "is_done", late)
+    units.run_unit((), task)
+    assert (len(looks), files(path)) == (2, content)
+    state = units.make_unit(Store.open(path), (), 1, 0).checkpoint
+    for again, same in ((True, False), (False, True)):  # the checkpoint goes while the unit is made; or it must be made
+        looks.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(units, "make_unit", lambda store, *_: store.read_unit(1, 2, checkpoint=False)._replace(
+                checkpoint=state
+            ))  # fmt: skip
+            units.run_unit((), task._replace(again=again))
+        assert (files(path) == content) == same
+        (path / "engine/checkpoint/c.2.1.0").unlink(missing_ok=True)
+        for key, data in content.items():
+            (path / key).write_bytes(data)
+
+
+@pytest.mark.parametrize("twin", [False, True])
+def test_what_a_late_worker_writes_is_removed_by_the_next_run(finished, tmp_path, monkeypatch, twin):
+    path, plan, content = finished["statistics"]
+    path = shutil.copytree(path, tmp_path / "run.zarr")
+    store, state = Store.open(path), None
+    for segment in range(2):
+        unit = units.make_unit(store, (), 1, segment, state)
+        state = np.ascontiguousarray(unit.checkpoint.T)
+        store.write(1, segment, unit)
+    extra = {store.keys(1, segment)[-2] for segment in range(2)}
+    assert set(files(path)) - set(content) == extra
+    if twin:
+        monkeypatch.setattr(Store, "prune", lambda self: None)
+    sb.run(plan, path, workers="serial")
+    assert (files(path) == content) != twin
+
+
+# ---------------------------------------------------------------------- the command line
+
+
 @pytest.fixture
 def stochbind(monkeypatch, capsys):
     """The command line: exit code, output, errors."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from stochbind.checks import FloatArray
 from stochbind.engine.abstract_place import cause as cause
 from stochbind.engine.places import Place
 from stochbind.engine.structure import ArrayPlan, array_digest, arrays, bytes_digest, seal
@@ -243,15 +244,22 @@ def _promised_keys(store: Store, block: int, done: npt.NDArray[np.bool_]) -> lis
     return keys
 
 
-def check_checkpoint(store: Store, block: int, segment: int) -> None:
-    """Raise `StoreDamagedError` if a checkpoint is not what was written."""
+def checked_checkpoint(store: Store, block: int, segment: int) -> FloatArray:
+    """A checkpoint, (width, n_trajectories), read once: it may be removed at any time, and then reads as NaN.
+
+    Raises
+    ------
+    StoreDamagedError
+        If it is not what was written.
+    """
     key = store.keys(block, segment)[-2]
     entry = store.read("engine/ledger", (block, segment)).tobytes()
-    state = np.ascontiguousarray(store.read_checkpoint(block, segment).T)
-    if store.checkpoint_digest(state) != entry[len(entry) // 2 :]:
+    state = store.read_checkpoint(block, segment)
+    if store.checkpoint_digest(np.ascontiguousarray(state.T)) != entry[len(entry) // 2 :]:
         raise StoreDamagedError(
             told(str(store.path), [unit_damage(store, key, "is not what was written", block, segment)])
         )
+    return state
 
 
 def unit_damage(store: Store, key: str, fault: str, block: int, segment: int) -> Damage:

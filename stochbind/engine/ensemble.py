@@ -205,11 +205,12 @@ def finish(
 
 
 def _tidy(stores: Sequence[Store]) -> None:
-    """Remove what killed workers and failed units left in finished stores, unless somebody else holds them."""
+    """Remove what killed or late workers and failed units left in finished stores, unless somebody else holds them."""
     for store in stores:
         if not store.pending:
             with contextlib.suppress(StoreError), store.lock():
                 store.sweep()
+                store.prune()
                 store.place.delete(store.place.keys(FAILED))
 
 

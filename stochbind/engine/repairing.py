@@ -241,8 +241,7 @@ def _mend_units(
         address = store.place.address
         chains = [[Task(address, block, segment, again=True) for segment in row] for block, row in redo.items()]
         make_units(chains, (0, sum(map(len, chains))), forces, workers=workers, progress=progress)
-    if not store.plan.record:
-        _prune(store)
+    store.prune()  # checkpoints that were made again only to make others
 
 
 def _to_redo(store: Store, report: Report) -> Iterator[tuple[int, list[int]]]:
@@ -262,12 +261,3 @@ def _to_redo(store: Store, report: Report) -> Iterator[tuple[int, list[int]]]:
                 redo.add(before)
                 before -= 1
         yield block, sorted(redo)
-
-
-def _prune(store: Store) -> None:
-    """Remove checkpoints that were made again only to make others."""
-    for block, done in enumerate(store.done):
-        kept = kept_checkpoints(store, done)
-        keys = [store.keys(block, int(segment))[-2] for segment in np.flatnonzero(done & ~kept)]
-        before = [key for key in keys if key not in set(store.place.missing(keys))]
-        store.place.delete(before)

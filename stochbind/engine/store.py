@@ -294,6 +294,17 @@ class Store(StoredUnits):
         """Remove what killed writers left behind; hold the lock."""
         self.place.sweep()
 
+    def prune(self) -> None:
+        """Remove checkpoints that no unit will start from, which late workers have left; hold the lock."""
+        if self.plan.record:
+            return
+        stale = {
+            self.keys(block, int(segment))[-2]
+            for block, done in enumerate(self.done)
+            for segment in np.flatnonzero(done & ~checking.kept_checkpoints(self, done))
+        }
+        self.place.delete(sorted(stale.intersection(self.place.keys("engine/checkpoint"))))
+
     def verify(self) -> None:
         """Read everything, and raise `StoreDamagedError` if anything is not what was written."""
         verification.verify(self).require_whole()

@@ -16,7 +16,7 @@ from stochbind.engine.layout import batch_of, piece_of
 from stochbind.engine.plan import Plan
 from stochbind.engine.programs import Program
 from stochbind.engine.store import Store, Unit
-from stochbind.errors import PlanError, StoreError
+from stochbind.errors import PlanError, StoreDamagedError, StoreError
 from stochbind.forces import Force
 
 
@@ -51,13 +51,16 @@ def run_unit(forces: tuple[Force, ...], task: Task) -> float:
     if again or not store.is_done(block, segment):
         try:
             unit = make_unit(store, forces, block, segment)
-        except (
-            PlanError
-        ) as error:  # a force of the user's own, as all else has been checked: this unit fails, not the run
+        except PlanError as error:  # of a force of the user's own: the unit fails, not the run
             raise RuntimeError(str(error)) from error
+        except StoreDamagedError:
+            if not again and store.is_done(block, segment):  # by another worker, after which its checkpoint may go
+                return time.perf_counter() - began
+            raise
         if Store.version(path) != version:  # by an extension, after which a unit at an end holds more
             raise StoreError(f"{path}: was changed while a unit of it was made; start the same run again.")
-        store.write(block, segment, unit)
+        if again or not store.is_done(block, segment):  # a worker that was cut off may come late
+            store.write(block, segment, unit)
     return time.perf_counter() - began
 
 
@@ -99,8 +102,7 @@ def make_unit(
     program = plan.solver_instance().load(coefficients, (*plan.scenario.langevin().forces, *forces))
     rows, times = store.trajectories(block), store.saves(segment)
     if checkpoint is None and segment:
-        checking.check_checkpoint(store, block, segment - 1)
-        checkpoint = store.read_checkpoint(block, segment - 1)
+        checkpoint = checking.checked_checkpoint(store, block, segment - 1)
     size = batch_of(plan)
     data: dict[str, FloatArray] = {}
     ends, parts = [], []
