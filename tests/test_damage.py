@@ -20,10 +20,10 @@ import systems
 from conftest import SCENARIOS
 from damage import LAYOUT, files
 from stochbind import cli
-from stochbind.engine import checking, repairing, sweep_repairing, sweeps, units, verification
+from stochbind.engine import checking, ensemble, repairing, sweep_repairing, sweeps, units, verification
 from stochbind.engine.places import LocalPlace
 from stochbind.engine.store import Store
-from stochbind.errors import PlanError, StoreDamagedError, StoreError, StoreMismatchError
+from stochbind.errors import IncompleteError, PlanError, StoreDamagedError, StoreError, StoreMismatchError
 
 KINDS = list(damage.plans())
 
@@ -459,6 +459,34 @@ def test_what_a_late_worker_writes_is_removed_by_the_next_run(finished, tmp_path
         monkeypatch.setattr(Store, "prune", lambda self: None)
     sb.run(plan, path, workers="serial")
     assert (files(path) == content) != twin
+
+
+_poisoned = True
+
+
+def poison(x, parameters):
+    if _poisoned:
+        raise RuntimeError("poison")
+    return stiffer(x, parameters)
+
+
+def test_a_run_that_was_poisoned_leaves_nothing_of_it(tmp_path, monkeypatch):
+    plan = sb.Plan(
+        scenario=systems.pair_scenario(0.3, 0.1), step=0.05, n_steps=20, n_trajectories=4,
+        forces=(sb.Force(function=poison, parameters=np.array([[0.1], [0.2]]), vectorized=True),),
+    )  # fmt: skip
+    path, folder = tmp_path / "run.zarr", tmp_path / "run.zarr/engine/ledger/failed"
+    monkeypatch.setattr(sys.modules[__name__], "_poisoned", False)
+    store = Store.create(path, plan)
+    monkeypatch.setattr(sys.modules[__name__], "_poisoned", True)
+    monkeypatch.setattr(ensemble, "prepare", lambda *_: None)
+    with pytest.raises(IncompleteError, match="poison"):
+        sb.run(plan, path, workers="serial")
+    assert [file.name for file in folder.iterdir()] == ["0-0.json"]
+    monkeypatch.setattr(sys.modules[__name__], "_poisoned", False)
+    assert sb.run(plan, path, workers="serial").done.all()
+    assert not folder.exists()
+    assert store.place.keys("engine/ledger") == ["engine/ledger/c.0.0.0", "engine/ledger/zarr.json"]
 
 
 # ---------------------------------------------------------------------- the command line

@@ -18,7 +18,7 @@ from stochbind.checks import short
 from stochbind.engine.accounts import Ledger
 from stochbind.engine.driver import Failure, drive
 from stochbind.engine.layout import Forecast, Layout
-from stochbind.engine.places import place
+from stochbind.engine.places import LocalPlace, place
 from stochbind.engine.plan import Plan
 from stochbind.engine.programs import Coefficients
 from stochbind.engine.solvers import OWN_SOLVERS
@@ -212,6 +212,9 @@ def _tidy(stores: Sequence[Store]) -> None:
                 store.sweep()
                 store.prune()
                 store.place.delete(store.place.keys(FAILED))
+                if isinstance(store.place, LocalPlace):
+                    with contextlib.suppress(OSError):
+                        (store.place.path / FAILED).rmdir()
 
 
 def _blocks(store: Store, part: tuple[int, int] | None) -> range:
