@@ -114,8 +114,8 @@ def steady_comparisons(
 def without_steady_state(dataset: xr.Dataset) -> list[str]:
     """A note of the statistics that are not judged, as they have exact means in an undriven steady state only."""
     present = {str(name) for name in dataset.data_vars}
-    names = [name for name in ("correlation", "cross_spectrum") if name in present]
-    names += sorted(name for name in present if name in ("histogram_position", "histogram_velocity"))
+    known = ("correlation", "cross_spectrum", "histogram_position", "histogram_velocity")
+    names: list[str] = [name for name in known if name in present]
     if present & {"work", "heat", "current_work", "current_heat"}:
         names.append("work and heat along the path")
     shown = ", ".join(name.replace("_", " ") for name in names)
