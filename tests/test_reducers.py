@@ -513,6 +513,8 @@ def test_a_wrong_statistic_is_refused(make, words):
         (["moments", MomentStatistic(window=8)], {}, "'moments' is there 2 times"),
         (["histogram_velocity"], {"array": systems.overdamped_pair()}, "needs velocities, but overdamped"),
         (["speeds"], {}, "names .*'moments'.* but holds 'speeds'"),
+        ([["moments"]], {}, r"names .*'moments'.* but holds \['moments'\]"),
+        ([{"kind": ["moments"]}], {}, r"names .*'moments'.* but holds \{'kind': "),
         ("moments", {}, r'must be a list, such as \["moments"\]'),
         ([{"kind": "moments", "window": 3}], {}, "must be a power of two"),
     ],

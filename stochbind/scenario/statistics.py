@@ -231,7 +231,7 @@ def _statistic(given: Any) -> Statistic:
         return cast(Statistic, given)
     fields = dict(given) if isinstance(given, Mapping) else named_statistic(given)
     kind = fields.pop("kind", None)
-    if kind not in STATISTICS:
+    if not isinstance(kind, str) or kind not in STATISTICS:
         known = ", ".join(repr(name) for name in STATISTICS)
         raise PlanError(f"`statistics` must hold statistics or their names ({known}), but holds {short(given)}.")
     try:
