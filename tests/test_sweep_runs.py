@@ -423,6 +423,14 @@ def test_a_point_that_cannot_be_run_is_named(tmp_path):
     assert not (tmp_path / "sweep.zarr").exists()
 
 
+@pytest.mark.parametrize("kind", ["correlations", "spectra", "histograms"])
+def test_an_average_over_time_is_refused_at_a_point_without_a_steady_state(kind):
+    strong = {"parameter": "coupling[0][1]", "values": [0.5, 60.0]}
+    with pytest.raises(PlanError, match=r"point 1 \(coupling.*there is no steady state; give it `start`"):
+        check_points(sweep(strong, n_steps=240, statistics=[{"kind": kind, "window": 8}]))
+    check_points(sweep(strong, n_steps=240, statistics=[{"kind": kind, "window": 8, "start": 0}]))  # the twin
+
+
 def test_names_of_axes_do_not_clash_with_anything_in_a_dataset(tmp_path):
     kinds = ("moments", "correlations", "currents", "histograms")
     statistics = [{"kind": kind, "window": 8} for kind in kinds]
