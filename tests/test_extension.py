@@ -18,9 +18,10 @@ from conftest import SCENARIOS
 from damage import files
 from stochbind.engine import extension, repairing, units
 from stochbind.engine.layout import Layout
-from stochbind.engine.places import LocalPlace
+from stochbind.engine.places import LocalPlace, place
 from stochbind.engine.reducers.trees import merge_groups, merge_rows
 from stochbind.engine.store import Store
+from stochbind.engine.structure import bytes_digest, seal
 from stochbind.errors import PlanError, StoreDamagedError, StoreError, StoreLockedError, StoreMismatchError
 
 STATISTICS = (
@@ -289,6 +290,10 @@ def test_killed_anywhere_it_is_the_old_run_or_the_new(tmp_path):
             break
         assert process.exitcode == -signal.SIGKILL
         began = (path / extension.JOURNAL).exists()
+        if began:  # who only reads finishes nothing
+            with pytest.raises(StoreError, match="start the extension again to finish it"):
+                Store.open(path)
+        extension.roll_forward(place(path))
         store = Store.open(path)
         assert not (path / extension.JOURNAL).exists()
         if store.plan.fingerprint == old.fingerprint:
@@ -323,8 +328,13 @@ def test_where_one_may_not_write_an_interrupted_extension_is_told(tmp_path, monk
     with monkeypatch.context() as patched:
         patched.setattr(LocalPlace, "writable", lambda self: False)
         with pytest.raises(StoreError, match="its extension was interrupted, and here it cannot be written to"):
-            sb.open(path)
-    assert sb.Store.open(path).plan.n_steps == 64
+            extension.extend(path, n_steps=64)
+    before = files(path)
+    for read in (sb.open, Store.open, repairing.examine):
+        with pytest.raises(StoreError, match="start the extension again to finish it"):
+            read(path)
+    assert files(path) == before
+    assert extension.extend(path, n_steps=64).plan.n_steps == 64
 
 
 def test_a_store_that_was_changed_in_between_is_not_written_to(tmp_path, monkeypatch):
@@ -358,7 +368,7 @@ def test_a_damaged_journal_is_found_and_repaired(tmp_path, monkeypatch, done):
         for name in ("write_all", "delete"):
             patched.setattr(LocalPlace, name, stopping(getattr(LocalPlace, name)))
         with pytest.raises(KeyboardInterrupt):
-            Store.open(path)
+            extension.roll_forward(place(path))
     root = json.loads((path / "zarr.json").read_bytes())["attributes"]["stochbind"]
     (path / extension.JOURNAL).write_bytes(journal.replace(b"n_steps", b"n_stops", 1))
     with pytest.raises(StoreDamagedError, match=r"engine/extension.json was altered; `stochbind repair"):
@@ -371,3 +381,77 @@ def test_a_damaged_journal_is_found_and_repaired(tmp_path, monkeypatch, done):
     sb.run(store.plan, path, workers="serial").verify()
     fresh = make(tmp_path / "fresh.zarr", n_trajectories=store.plan.n_trajectories, n_steps=store.plan.n_steps)
     require_same(store, fresh)
+
+
+# ---------------------------------------------------------------------- stores made by others
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"remove": ["../victim"]},
+        {"remove": ["zarr.json"]},
+        {"members": {"../victim": "owned"}},
+        {"members": {"/victim": "owned"}},
+        {"members": {"position/c.0.0.0.0": "owned"}},
+        {"members": {"position/zarr.json": "owned"}},
+        {"root": "{}"},
+        {"plan": {}},
+        {},  # a twin: it is what was written, and is done
+    ],
+)
+def test_a_journal_names_no_other_files(tmp_path, monkeypatch, hostile):
+    """Its seal can be made by anybody."""
+    path, victim = tmp_path / "run.zarr", tmp_path / "victim"
+    make(path, n_trajectories=5, n_steps=19)
+    interrupted(path, monkeypatch, n_steps=32)
+    victim.write_text("precious")
+    journal = json.loads((path / extension.JOURNAL).read_bytes())
+    for key, value in hostile.items():
+        value = (
+            {name.replace("/victim", str(victim), 1) if name[0] == "/" else name: value[name] for name in value}
+            if key == "members"
+            else value
+        )
+        journal[key] = (
+            value
+            if key in ("root", "plan")
+            else type(value)([*journal[key], *value])
+            if isinstance(value, list)
+            else journal[key] | value
+        )
+    journal["seal"] = seal(journal)
+    (path / extension.JOURNAL).write_text(json.dumps(journal))
+    before = files(tmp_path)
+    if not hostile:
+        extension.roll_forward(place(path))
+        assert Store.open(path).plan.n_steps == 32
+        return
+    for act in (Store.open, sb.open, lambda path: extension.extend(path, n_steps=32)):
+        with pytest.raises(StoreDamagedError, match=r"extension.json was altered"):
+            act(path)
+        assert files(tmp_path) == before
+    repairing.repair(path, workers="serial")
+    assert victim.read_text() == "precious"
+    assert Store.open(path).plan.n_steps == 19
+
+
+def test_metadata_name_no_files_out_of_the_store(tmp_path):
+    """An absolute key, and one that the plan does not give."""
+    victim = tmp_path / "zarr.json"
+    victim.write_text("precious")
+    for name, key in (("a", str(victim)), ("b", "../zarr.json"), ("c", "more/zarr.json"), ("d", "more")):
+        path = tmp_path / name
+        make(path, n_trajectories=2, n_steps=16, statistics=())
+        root = json.loads((path / "zarr.json").read_bytes())
+        attributes = root["attributes"]["stochbind"]
+        attributes["metadata"][key] = bytes_digest(b"")
+        attributes["seal"] = seal(attributes)
+        (path / "zarr.json").write_text(json.dumps(root))
+        with pytest.raises(StoreDamagedError):
+            Store.open(path)
+        if name != "d":  # without a seal it is mended from its copy
+            with pytest.raises(StoreDamagedError):
+                repairing.repair(path, workers="serial")
+        assert victim.read_text() == "precious"
+        assert not (path / "more").exists()

@@ -79,9 +79,88 @@ def test_what_is_a_path(tmp_path):
     assert place("a::b:c.zarr").path == Path("a::b:c.zarr")
     assert str(place("some/run.zarr")) == "some/run.zarr"
     assert place("some/run.zarr").address == os.path.join(os.path.realpath("."), "some/run.zarr")
-    assert place("sweep.zarr").child("point_3").path == Path("sweep.zarr/point_3")
+    assert place("sweep.zarr").child("point_3").path == Path("sweep.zarr/point_3").absolute()
     with pytest.raises(PlanError, match="zero byte"):
         place("run\0.zarr")
+
+
+# ---------------------------------------------------------------------- nowhere else
+
+
+@pytest.mark.parametrize("key", ["../secret", "x/../../secret", "/secret", "out/secret", "link", "out"])
+def test_nothing_is_touched_out_of_the_store(store, tmp_path, key):
+    """By no key and through no link, which a store that others made may hold."""
+    (tmp_path / "folder").mkdir()
+    for secret in (tmp_path / "secret", tmp_path / "folder" / "secret"):
+        secret.write_text("precious")
+    (store.path / "out").symlink_to(tmp_path / "folder")
+    (store.path / "link").symlink_to(tmp_path / "secret")
+    key = f"{tmp_path}{key}" if key[0] == "/" else key
+    for act in (
+        lambda: store.read(key),
+        lambda: store.write(key, b"owned"),
+        lambda: store.write_all({"x/fine": b"1", key: b"owned"}),
+        lambda: store.delete([key]),
+        lambda: store.missing([key]),
+        lambda: store.keys(key),
+        lambda: store.flush([key]),
+        lambda: store.child(key),
+        lambda: zarr.open_array(store.zarr_store(read_only=True), path=key) if ".." not in key else store.read(key),
+    ):
+        with pytest.raises((StoreDamagedError, ValueError)):
+            act()
+    assert {p.read_text() for p in (tmp_path / "secret", tmp_path / "folder" / "secret")} == {"precious"}
+    assert sorted(os.listdir(tmp_path / "folder")) == ["secret"]
+    assert not list(store.path.rglob("*.partial"))
+
+
+def test_links_within_the_store_are_followed(store, tmp_path):
+    store.write("x/one", b"1")
+    (store.path / "y").symlink_to("x")
+    (store.path / "x" / "two").symlink_to("one")
+    assert store.read("y/two") == b"1"
+    (tmp_path / "other.zarr").symlink_to(store.path)
+    assert place(tmp_path / "other.zarr").read("y/one") == b"1"
+
+
+def test_a_lock_that_is_a_link_is_not_followed(store, tmp_path):
+    (tmp_path / "secret").write_text("precious")
+    (store.path / "engine" / "lock" / "all").symlink_to(tmp_path / "secret")
+    with pytest.raises(StoreError), store.lock():
+        pass
+    assert (tmp_path / "secret").read_text() == "precious"
+
+
+def test_what_has_no_end_is_not_read(store):
+    os.mkfifo(store.path / "x" / "pipe")
+    assert store.read("x/pipe") is None
+    assert store.missing(["x/pipe"]) == ["x/pipe"]
+    (store.path / "zarr.json").unlink()
+    os.mkfifo(store.path / "zarr.json")
+    with pytest.raises(StoreError, match=r"holds no zarr\.json"):
+        store.attributes()
+    os.unlink(store.path / "zarr.json")
+    with open(store.path / "zarr.json", "wb") as file:
+        file.truncate(2**28 + 1)
+    with pytest.raises(StoreDamagedError, match=r"its zarr\.json is damaged: it has 268435457 bytes"):
+        store.attributes()
+    (store.path / "zarr.json").unlink()
+    (store.path / "zarr.json").symlink_to("/dev/zero")
+    with pytest.raises(StoreDamagedError, match="link out of the store"):
+        store.attributes()
+
+
+def test_a_relative_path_stays_where_it_was(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    relative = place("run.zarr")
+    group = zarr.open_group(relative.zarr_store(read_only=True), mode="r")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert str(relative) == "run.zarr"
+    assert relative.read("zarr.json") == store.read("zarr.json")
+    assert relative.child("x").read("zarr.json") is not None
+    np.testing.assert_array_equal(group["x"][:], np.arange(6.0))
+    assert place("run.zarr").read("zarr.json") is None  # the twin
 
 
 # ---------------------------------------------------------------------- bytes

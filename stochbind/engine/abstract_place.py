@@ -182,6 +182,12 @@ class Place(ABC):
             raise StoreError(f"{self}: cannot be written: {reason(error)}{then}.") from None
 
 
+def require_key(place: Place, key: str) -> None:
+    """Raise `StoreDamagedError` if a key, which a damaged or hostile store may hold, is none of a file in a store."""
+    if key.startswith("/") or ".." in key.split("/") or "\0" in key:
+        raise StoreDamagedError(f"{place}: names a file {key!r}, which is not in the store; do not use it.")
+
+
 def fill(store: zarr.abc.store.Store, write: Callable[[zarr.Group], None]) -> None:
     """Make the root group of a store that holds nothing yet, let `write` fill it, and consolidate its metadata."""
     group = zarr.create_group(store, zarr_format=3)

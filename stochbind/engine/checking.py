@@ -98,6 +98,7 @@ def is_sealed(attributes: Any) -> bool:
         isinstance(attributes, dict)
         and {"plan", "layout", "digests", "metadata"} <= set(attributes)
         and seal(attributes) == attributes.get("seal")
+        and all(key.endswith("/zarr.json") for key in attributes["metadata"])
     )
 
 

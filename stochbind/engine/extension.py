@@ -4,13 +4,15 @@ Noise is keyed by trajectory and step, and statistics are sums over binary trees
 at an end of the old run that was no end of a block grow; they are made anew. The sizes of the units stay.
 
 A store is extended as a whole or not at all: a journal that holds all that will be written is put in place first. As
-long as it is there, whoever opens the store does what it says.
+long as it is there, whoever runs, extends or repairs the store first does what it says; others do not open it. It can
+name no files but those that an extension of the run writes and removes.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +21,8 @@ import zarr
 import zarr.storage
 
 from stochbind import checks
-from stochbind.engine.layout import Forecast
-from stochbind.engine.places import Place
+from stochbind.engine.layout import Forecast, Layout
+from stochbind.engine.places import Place, place
 from stochbind.engine.plan import Plan
 from stochbind.engine.stored_forces import Remembered
 from stochbind.engine.structure import (
@@ -34,7 +36,7 @@ from stochbind.engine.structure import (
     seal,
     sealed_copies,
 )
-from stochbind.errors import PlanError, StoreDamagedError, StoreError, StoreMismatchError
+from stochbind.errors import PlanError, StochbindError, StoreDamagedError, StoreError, StoreMismatchError
 
 if TYPE_CHECKING:
     from stochbind.engine.store import Store
@@ -83,6 +85,7 @@ def extend(
     if is_sweep(path):
         raise PlanError(f"{path}: holds a sweep, which cannot be made longer; run the longer one into another path.")
     require_no_point(path)
+    roll_forward(place(path))
     store = Store.open(path)
     longer = _longer(store, n_trajectories, n_steps, plan)
     if longer.fingerprint == store.plan.fingerprint:
@@ -111,12 +114,12 @@ def is_longer(plan: Plan, other: Plan) -> bool:
         return False
 
 
-def roll_forward(place: Place) -> None:
+def roll_forward(where: Place) -> None:
     """Finish an extension that was interrupted, if there is one.
 
     Parameters
     ----------
-    place : Place
+    where : Place
         Where the store is.
 
     Raises
@@ -126,19 +129,28 @@ def roll_forward(place: Place) -> None:
     StoreError
         If one may not write here, or another process is about it.
     """
-    if not place.exists() or place.read(JOURNAL) is None:
+    if not where.exists() or where.read(JOURNAL) is None:
         return
-    if not place.writable():
+    if not where.writable():
         raise StoreError(
-            f"{place}: its extension was interrupted, and here it cannot be written to; open it once where it can be."
+            f"{where}: its extension was interrupted, and here it cannot be written to; extend it where it can be."
         )
-    with place.lock():
-        journal = read_journal(place)
+    read_journal(where)  # what is damaged is told before anything is locked
+    with where.lock():
+        journal = read_journal(where)
         if journal is not None:
-            apply(place, journal)
+            apply(where, journal)
 
 
-def read_journal(place: Place) -> dict[str, Any] | None:
+def require_none(where: Place) -> None:
+    """Raise `StoreError` as long as an extension is not done; those who only read finish none."""
+    if read_journal(where) is not None:
+        raise StoreError(
+            f"{where}: is being made longer, or that was interrupted; start the extension again to finish it."
+        )
+
+
+def read_journal(where: Place) -> dict[str, Any] | None:
     """What is to be done, or None.
 
     Raises
@@ -146,17 +158,37 @@ def read_journal(place: Place) -> dict[str, Any] | None:
     StoreDamagedError
         If the journal is damaged.
     """
-    data = place.read(JOURNAL)
+    data = where.read(JOURNAL)
     if data is None:
         return None
     try:
         journal: dict[str, Any] = json.loads(data)
-        fine = journal["seal"] == seal(journal)
-    except (ValueError, TypeError, KeyError, RecursionError, AttributeError):
+        fine = journal["seal"] == seal(journal) and _is_extension(journal)
+    except (ValueError, TypeError, KeyError, RecursionError, AttributeError, StochbindError):
         fine = False
     if not fine:
-        raise StoreDamagedError(f"{place}: {JOURNAL} was altered; `stochbind repair {place}` makes it anew.")
+        raise StoreDamagedError(f"{where}: {JOURNAL} was altered; `stochbind repair {where}` makes it anew.")
     return journal
+
+
+def _is_extension(journal: dict[str, Any]) -> bool:
+    """Whether a journal writes and removes nothing but what an extension of a run does.
+
+    A seal is no signature: anybody can make one.
+    """
+    attributes = json.loads(journal["root"])["attributes"]["stochbind"]
+    if attributes["seal"] != seal(attributes) or attributes["plan"] != journal["plan"]:
+        return False
+    plan = Plan.from_dict(journal["plan"], "its plan")
+    names = arrays(plan, Layout(**attributes["layout"]))
+    members = {f"{name}/zarr.json" for name in (*names, "trajectory", "time")} | {ENGINE}
+    digests = attributes["metadata"]
+    written = all(
+        key in members and bytes_digest(data.encode()) == digests[key] for key, data in journal["members"].items()
+    )
+    removable = [re.escape(name) for name in names if name.startswith(("statistics/", "engine/ledger"))]
+    chunk = re.compile(rf"(?:{'|'.join(removable)})/c\.\d+\.\d+\.0")
+    return written and all(chunk.fullmatch(key) for key in journal["remove"])
 
 
 def _longer(store: Store, n_trajectories: int | None, n_steps: int | None, plan: Plan | None) -> Plan:
@@ -238,14 +270,14 @@ def _changed_units(store: Store, longer: Plan) -> list[tuple[int, int]]:
 
 def _journal(store: Store, longer: Plan) -> dict[str, Any]:
     """All that will be written and removed; coordinates are made anew from the plan."""
-    place, old = store.place, store.place.attributes()
+    where, old = store.place, store.place.attributes()
     # Of units that grow: that they are done, and their sums; what is recorded of them stays right as far as it goes.
     remove = []
     for block, segment in _changed_units(store, longer):
         keys = store.keys(block, segment)
         remove += keys[-1:] + [key for key in keys if key.startswith("statistics/")]
     coordinates, digests = _coordinates(longer)
-    members = {key: place.read(key) or b"" for key in old["metadata"]}
+    members = {key: where.read(key) or b"" for key in old["metadata"]}
     for name, array in arrays(longer, store.layout).items():
         key = f"{name}/zarr.json"
         document = json.loads(members[key])
@@ -278,11 +310,11 @@ def _coordinates(plan: Plan) -> tuple[dict[str, bytes], dict[str, str]]:
     return {key: buffer.to_bytes() for key, buffer in buffers.items()}, digests
 
 
-def apply(place: Place, journal: dict[str, Any]) -> None:
+def apply(where: Place, journal: dict[str, Any]) -> None:
     """Do what a journal says; what is done already is done again."""
-    place.delete(journal["remove"])
+    where.delete(journal["remove"])
     coordinates, _ = _coordinates(Plan.from_dict(journal["plan"], "its plan"))
     chunks = {key: data for key, data in coordinates.items() if not key.endswith("zarr.json")}
-    place.write_all({**{key: text.encode() for key, text in journal["members"].items()}, **chunks})
-    place.write("zarr.json", journal["root"].encode())
-    place.delete([JOURNAL])
+    where.write_all({**{key: text.encode() for key, text in journal["members"].items()}, **chunks})
+    where.write("zarr.json", journal["root"].encode())
+    where.delete([JOURNAL])

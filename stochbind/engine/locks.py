@@ -27,6 +27,10 @@ from stochbind.errors import PlanError, StoreLockedError
 _ALL = "all"
 #: Whoever looks whether a lock is held takes it for an instant; so one refusal is none.
 _TRIALS, _PAUSE = 6, 0.05
+#: A link in the place of a lock may lead anywhere; it is never followed.
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
+#: What is written about a holder is shorter [byte].
+_LONGEST_HOLDER = 4096
 _HELD = (errno.EAGAIN, errno.EACCES)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF)
 #: What cannot be flushed is on file systems that need no flushing, or cannot.
@@ -192,15 +196,15 @@ def _lock(file: Path, how: int) -> int | None:
 def _opened(file: Path) -> int:
     """A descriptor of a file, new or not."""
     try:  # for writing: over NFS a file that is open for reading only cannot be locked alone
-        return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        return os.open(file, os.O_RDWR | os.O_CREAT | _FLAGS, 0o666)
     except PermissionError:  # left by a run of another user that was killed
-        return os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(file, os.O_RDONLY | _FLAGS)
 
 
 def _is_at(descriptor: int, file: Path) -> bool:
     """Whether an open file is still the one with this name."""
     with contextlib.suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(descriptor), os.stat(file))
+        return os.path.samestat(os.fstat(descriptor), os.lstat(file))
     return False
 
 
@@ -212,7 +216,9 @@ def _write(descriptor: int, content: bytes) -> None:
 
 def _content(file: Path) -> bytes:
     with contextlib.suppress(OSError):
-        return file.read_bytes()
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | _FLAGS)
+        with os.fdopen(descriptor, "rb") as stream:
+            return stream.read(_LONGEST_HOLDER) or b""
     return b""
 
 
@@ -226,7 +232,7 @@ def _holders(folder: Path) -> list[dict[str, Any]]:
 
 def _is_held(file: Path) -> bool:
     try:
-        descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(file, os.O_RDWR | _FLAGS)
     except OSError:
         return False
     try:

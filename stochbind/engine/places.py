@@ -16,13 +16,17 @@ from typing import Any
 
 import zarr
 import zarr.storage
+from zarr.abc.store import ByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
 
 from stochbind.engine import locks
-from stochbind.engine.abstract_place import LOCKS, Content, Place, fill, reason
-from stochbind.errors import PlanError, StoreError, StoreLockedError
+from stochbind.engine.abstract_place import LOCKS, Content, Place, fill, reason, require_key
+from stochbind.errors import PlanError, StoreDamagedError, StoreError, StoreLockedError
 
 #: End of the names of files that are not in place yet; zarr's own end so, too.
 PARTIAL = ".partial"
+#: No zarr.json is nearly so large [byte].
+_LARGEST_JSON = 2**28
 #: Files that are written side by side.
 _WRITERS = 4
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:\-]*://")
@@ -73,6 +77,8 @@ class LocalPlace(Place):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._root = Path(os.path.abspath(path))  # for work: the program may go to another folder
+        self._inside: set[str] = set()
 
     def __str__(self) -> str:
         return str(self.path)
@@ -83,42 +89,75 @@ class LocalPlace(Place):
     @property
     def address(self) -> str:
         """The path from the root of the file system on."""
-        return str(self.path.resolve())
+        return str(self._root.resolve())
+
+    def file(self, key: str) -> Path:
+        """Where a file or a folder is; nowhere but in the store, whatever a store says that was made by others.
+
+        Parameters
+        ----------
+        key : str
+            Its key.
+
+        Raises
+        ------
+        StoreDamagedError
+            If the key, or a symbolic link on the way, leads out of the store.
+        """
+        require_key(self, key)
+        file = self._root / key
+        folder = str(file.parent) if key else str(file)
+        if folder not in self._inside:
+            self._require_inside(folder, key)
+            if os.path.isdir(folder):
+                self._inside.add(folder)
+        if os.path.islink(file) and key:
+            self._require_inside(str(file), key)
+        return file
+
+    def _require_inside(self, file: str, key: str) -> None:
+        root, found = os.path.realpath(self._root), os.path.realpath(file)
+        if found != root and not found.startswith(os.path.join(root, "")):
+            raise StoreDamagedError(
+                f"{self}: {key} is, or is behind, a symbolic link out of the store; put in its place what it leads to."
+            )
 
     def child(self, name: str) -> LocalPlace:
         """The folder below."""
-        return LocalPlace(self.path / name)
+        return LocalPlace(self.file(name))
 
     def zarr_store(self, *, read_only: bool = False) -> zarr.storage.LocalStore:
         """The same files for `zarr.open_group`."""
-        return zarr.storage.LocalStore(self.path, read_only=read_only)
+        return _GuardedStore(self._root, read_only=read_only)
 
     def exists(self) -> bool:
         """Whether anything is here."""
-        return os.path.exists(self.path)
+        return os.path.exists(self._root)
 
     def writable(self) -> bool:
         """Whether one may write here, or make it."""
-        return os.access(_nearest(self.path), os.W_OK)
+        return os.access(_nearest(self._root), os.W_OK)
 
     def free_bytes(self) -> int | None:
         """Room on this disk for this user [byte]."""
         with contextlib.suppress(OSError):
-            return shutil.disk_usage(_nearest(self.path)).free
+            return shutil.disk_usage(_nearest(self._root)).free
         return None
 
     def attributes(self) -> dict[str, Any]:
         """What stochbind wrote into the zarr.json of the root."""
-        if self.path.exists() and not self.path.is_dir():
+        if self._root.exists() and not self._root.is_dir():
             raise StoreError(f"{self}: is not a stochbind store, but a file; choose another path.")
         return super().attributes()
 
     def read(self, key: str) -> bytes | None:
         """Content of a file; None if there is none."""
         try:
-            return (self.path / key).read_bytes()
+            return _read_regular(self.file(key))
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return None
+        except ValueError as error:
+            raise StoreDamagedError(f"{self}: its {key} is damaged: {error}.") from None
         except OSError as error:
             raise StoreError(f"{self}: its {key} cannot be read: {reason(error)}.") from None
 
@@ -142,7 +181,7 @@ class LocalPlace(Place):
         with self.writing():
             try:
                 for key, data in items:
-                    file = self.path / key
+                    file = self.file(key)
                     drafts[file] = file.with_name(f"{file.name}.{uuid.uuid4().hex}{PARTIAL}")
                     folders |= self._make_folder(file.parent)
                     if pool is None:
@@ -168,15 +207,15 @@ class LocalPlace(Place):
         """
         changed = {folder}
         if not folder.is_dir():
-            if not self.path.is_dir():
+            if not self._root.is_dir():
                 raise StoreError(f"{self}: cannot be written: it was removed or moved while it was written to.")
-            changed |= {above for above in folder.parents if above.is_relative_to(self.path)}
+            changed |= {above for above in folder.parents if above.is_relative_to(self._root)}
             folder.mkdir(parents=True, exist_ok=True)
         return changed
 
     def _folders(self, keys: Iterable[str]) -> set[Path]:
         """Folders of files up to the store itself, as any of them may be new."""
-        return {above for key in keys for above in (self.path / key).parents if above.is_relative_to(self.path)}
+        return {above for key in keys for above in self.file(key).parents if above.is_relative_to(self._root)}
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove files, and flush their folders."""
@@ -184,14 +223,14 @@ class LocalPlace(Place):
         with self.writing():
             for key in keys:
                 with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                    os.unlink(self.path / key)
-            _flush_all({(self.path / key).parent for key in keys})
+                    os.unlink(self.file(key))
+            _flush_all({self.file(key).parent for key in keys})
 
     def keys(self, prefix: str = "") -> list[str]:
         """All files below a folder, in alphabetical order; not those that are not in place yet."""
         found = [
-            os.path.relpath(os.path.join(folder, name), self.path).replace(os.sep, "/")
-            for folder, _, names in os.walk(self.path / prefix)
+            os.path.relpath(os.path.join(folder, name), self._root).replace(os.sep, "/")
+            for folder, _, names in os.walk(self.file(prefix))
             for name in names
             if not name.endswith(PARTIAL)
         ]
@@ -199,19 +238,19 @@ class LocalPlace(Place):
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """Those of these files that are absent or empty, in the order given."""
-        return [key for key in keys if not _has_content(os.path.join(self.path, key))]
+        return [key for key in keys if not _has_content(self.file(key))]
 
     def flush(self, keys: Iterable[str]) -> None:
         """Flush files and their folders to the disk, each once."""
         keys = list(dict.fromkeys(keys))
         with self.writing():
             for key in keys:
-                locks.flush(self.path / key)
+                locks.flush(self.file(key))
             _flush_all(self._folders(keys))
 
     def sweep(self) -> None:
         """Remove what killed writers left; only while holding the lock alone."""
-        for folder, _, names in os.walk(self.path):
+        for folder, _, names in os.walk(self._root):
             for name in names:
                 if name.endswith(PARTIAL):
                     with contextlib.suppress(OSError):
@@ -219,7 +258,7 @@ class LocalPlace(Place):
 
     def create(self, write: Callable[[zarr.Group], None]) -> None:
         """Make the store under another name, flush it, and put it in place."""
-        path = self.path
+        path = self._root
         if os.path.lexists(path):
             raise StoreError(f"{self}: exists already; choose another path, or remove it.")
         parent = _nearest(path.absolute().parent)
@@ -248,12 +287,49 @@ class LocalPlace(Place):
         if not self.writable():
             raise StoreError(f"{self}: cannot be written to; copy it to a place of your own to continue it.")
         with self.writing():
-            self._make_folder(self.path / LOCKS)
-            held = locks.acquire(str(self), self.path / LOCKS, part)
+            folder = self.file(f"{LOCKS}/{locks.part_name(part)}").parent
+            self._make_folder(folder)
+            held = locks.acquire(str(self), folder, part)
         try:
             yield
         finally:
             locks.release(held)
+
+
+class _GuardedStore(zarr.storage.LocalStore):
+    """What Zarr reads: nothing out of the store, and regular files alone."""
+
+    _place: LocalPlace | None = None
+
+    async def get(
+        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Content of a file; None if there is none."""
+        return await super().get(key, prototype, byte_range) if self._is_here(key) else None
+
+    def get_sync(
+        self, key: str, *, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Content of a file; None if there is none."""
+        return super().get_sync(key, prototype=prototype, byte_range=byte_range) if self._is_here(key) else None
+
+    def _is_here(self, key: str) -> bool:
+        if self._place is None:
+            self._place = LocalPlace(self.root)
+        return self._place.file(key).is_file()
+
+
+def _read_regular(file: Path) -> bytes | None:
+    """Content of a file; None if it is a device or a pipe, which may have no end."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        return None
+    with os.fdopen(descriptor, "rb") as stream:
+        if file.suffix == ".json" and status.st_size > _LARGEST_JSON:
+            raise ValueError(f"it has {status.st_size} bytes")
+        return stream.read()
 
 
 def _nearest(path: Path) -> Path:
@@ -282,7 +358,7 @@ def _flush_all(folders: Iterable[Path]) -> None:
             locks.flush(folder)
 
 
-def _has_content(file: str) -> bool:
+def _has_content(file: Path) -> bool:
     try:
         status = os.stat(file)
     except OSError:

@@ -26,7 +26,7 @@ import zarr.storage
 from zarr.core.buffer import Buffer
 
 from stochbind.engine import locks
-from stochbind.engine.abstract_place import LOCKS, Content, Place, cause, fill
+from stochbind.engine.abstract_place import LOCKS, Content, Place, cause, fill, require_key
 from stochbind.errors import StochbindError, StoreError, StoreLockedError
 
 #: Seconds between two renewals of a lease, and after which one that is not renewed counts as left behind.
@@ -234,6 +234,7 @@ class RemotePlace(Place):
                 self.write(lease, json.dumps({**data, "renewal": renewal}).encode())
 
     def _path(self, key: str) -> str:
+        require_key(self, key)
         return f"{self._root}/{key}"
 
     def _sizes(self, prefix: str) -> dict[str, int]:

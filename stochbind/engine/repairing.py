@@ -75,7 +75,7 @@ def _unopened(where: Place) -> list[Damage]:
         extension.read_journal(where)
     except StoreDamagedError:
         return [Damage(extension.JOURNAL, "was altered")]
-    extension.roll_forward(where)
+    extension.require_none(where)
     root = sealed_attributes(where, "zarr.json")
     if root is None:
         return [Damage("zarr.json", "was altered" if where.read("zarr.json") else "is missing or empty")]
@@ -199,8 +199,9 @@ class _Structure:
             data = where.read(key)
             if data is None or bytes_digest(data) != digest:
                 found.append(Damage(key, "was altered" if data else "is missing or empty"))
-                data = self._anew.get(key, b"")
-                self._require(bytes_digest(data) == digest, key)
+                data = self._anew.get(key)  # a seal is no signature: only what the plan gives is written
+                self._require(data is not None and bytes_digest(data) == digest, key)
+                assert data is not None
                 where.write(key, data)
             members[key] = data
         if sealed_attributes(where, "zarr.json") is None or metadata_damages(where, self._whole):

@@ -116,12 +116,12 @@ class Store(StoredUnits):
             If files are missing.
         """
         where = place(path)
-        extension.roll_forward(where)
         version, data = cls.version(path), where.attributes()
         if "sweep" in data:
             raise StoreError(
                 f"{where}: holds a sweep of many runs; open one of them, such as {where.child('points/0')}."
             )
+        extension.require_none(where)
         schema = data.get("schema")
         if schema != SCHEMA:
             raise StoreError(
@@ -175,6 +175,7 @@ class Store(StoredUnits):
             except StoreError:
                 if not place(path).exists():
                     raise  # otherwise another process, such as another part, was faster
+        extension.roll_forward(place(path))
         store = cls.open(path)
         if store.plan.fingerprint != plan.fingerprint:
             if store.plan.forces and not plan.forces:

@@ -198,5 +198,5 @@ def _remove_remains(where: Place) -> None:
     """Remove what killed runs left; the lock is held alone."""
     where.sweep()
     if isinstance(where, LocalPlace):
-        for draft in (where.path / "points").glob(".*.draft"):
+        for draft in where.file("points").glob(".*.draft"):
             shutil.rmtree(draft, ignore_errors=True)
