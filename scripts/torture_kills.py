@@ -102,14 +102,16 @@ class Ensemble:
         """Whether each trajectory is counted once in each window of time, and each state once in each histogram."""
         plan, dataset = self.plan, stochbind.open(path)
         first = {item.kind: -(-getattr(item, "start", 0) // item.window) for item in plan.statistics}
-        windows = {kind: plan.n_saves // window - first.get(kind, 0) for kind, window in STATISTICS.items()}
-        wanted = {
-            "moments_count": plan.n_trajectories * windows["moments"],
-            "correlation_count": plan.n_trajectories * windows["correlations"],
-            "spectrum_count": plan.n_trajectories * windows["spectra"],
-            "histogram_position_count": plan.n_trajectories * windows["histograms"],
-            "current_count": plan.n_trajectories * windows["currents"],
+        windows = {item.kind: plan.n_saves // item.window - first[item.kind] for item in plan.statistics}
+        windows["moments"] = -(-plan.n_saves // next(i.window for i in plan.statistics if i.kind == "moments"))
+        names = {
+            "moments": "moments_count",
+            "correlations": "correlation_count",
+            "spectra": "spectrum_count",
+            "histograms": "histogram_position_count",
+            "currents": "current_count",
         }
+        wanted = {names[kind]: plan.n_trajectories * number for kind, number in windows.items()}
         found = {name: float(dataset[name].sum()) for name in wanted}
         return [f"{name} is {found[name]:g}, not {wanted[name]}" for name in wanted if found[name] != wanted[name]]
 

@@ -19,7 +19,7 @@ def record_of_moments(dataset: xr.Dataset, equations: Langevin, *, start: float 
 
     With the averages :math:`s_{wg}` of window w and group g, over :math:`n_w` states of :math:`c_{wg}` trajectories,
 
-    .. math:: s_g = \sum_w c_{wg} n_w s_{wg} \Big/ \sum_w c_{wg} n_w,
+    .. math:: s_g = \sum_w c_{wg} n_w s_{wg} / \sum_w c_{wg} n_w,
 
     and likewise with :math:`n_w - 1` pairs for `before` and `lagged`: pairs across the edge of two windows are not
     counted. `stochbind.analysis.exact_windows.exact_record_of_windows` is the exact mean. Groups of which a trajectory

@@ -20,7 +20,8 @@ from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 
 from stochbind.engine import locks
-from stochbind.engine.abstract_place import LOCKS, Content, Place, fill, reason, require_key
+from stochbind.engine.abstract_place import LOCKS, Content, fill, reason, require_key
+from stochbind.engine.abstract_place import Place as Place
 from stochbind.errors import PlanError, StoreDamagedError, StoreError, StoreLockedError
 
 #: End of the names of files that are not in place yet; zarr's own end so, too.
@@ -30,8 +31,6 @@ _LARGEST_JSON = 2**28
 #: Files that are written side by side.
 _WRITERS = 4
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:\-]*://")
-
-__all__ = ["LocalPlace", "Place", "place"]
 
 
 def place(path_or_url: str | Path) -> Place:

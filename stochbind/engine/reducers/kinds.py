@@ -14,8 +14,6 @@ from stochbind.engine.reducers.spectra import Spectra
 from stochbind.errors import PlanError
 from stochbind.scenario.statistics import Statistic, statistics_of
 
-__all__ = ["Context", "Reducer", "reducers_of"]
-
 _REDUCERS: dict[str, Callable[[Any, Context], Reducer]] = {
     "moments": Moments,
     "correlations": Correlations,
