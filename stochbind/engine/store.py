@@ -125,8 +125,8 @@ class Store(StoredUnits):
         schema = data.get("schema")
         if schema != SCHEMA:
             raise StoreError(
-                f"{where}: has schema {checks.short(schema)}, this version of stochbind reads {SCHEMA}; use the one "
-                "that wrote it."
+                f"{where}: has schema {checks.short(schema)}, this version of stochbind reads {SCHEMA}; "
+                "take another path, or the version that wrote it."
             )
         if check:
             checking.check_seal(where, data)
