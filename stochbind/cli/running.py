@@ -25,6 +25,7 @@ from stochbind.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from stochbind.engine.plan import Plan
     from stochbind.engine.store import Store
 
 #: Damages that are told one by one.
@@ -94,7 +95,19 @@ def run(
         how: dict[str, Any] = {"parallel": parallel, "workers": workers, "dry_run": dry_run, "quiet": quiet}
         sweeping.run(laboratory, output, settings, part=piece, **how)
         return
-    plan = Plan.from_scenario(laboratory, **settings)
+    _run(Plan.from_scenario(laboratory, **settings), output, parallel, workers, piece, dry_run, quiet)
+
+
+def _run(
+    plan: Plan,
+    output: str,
+    parallel: str,
+    workers: int | None,
+    part: tuple[int, int] | None,
+    dry_run: bool,
+    quiet: bool,
+) -> None:
+    """Run one plan, or say what would be run."""
     if dry_run:
         plan.coefficients()  # where a solver refuses a step
         for line in reports.plan_lines(plan):
@@ -118,7 +131,7 @@ def run(
         if not quiet:
             say(f"{output}: complete already, fingerprint {plan.fingerprint}.")
         return
-    _finish(store, parallel, workers, piece, quiet)
+    _finish(store, parallel, workers, part, quiet)
 
 
 def extend(

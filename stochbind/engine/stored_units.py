@@ -38,6 +38,11 @@ class Unit(NamedTuple):
     statistics: dict[str, FloatArray]
     checkpoint: FloatArray
 
+    @property
+    def arrays(self) -> dict[str, FloatArray]:
+        """Recorded arrays and statistics, by their names in a store."""
+        return self.data | {f"statistics/{name}": value for name, value in self.statistics.items()}
+
 
 class StoredUnits:
     """The data of a store, unit by unit.
@@ -138,8 +143,7 @@ class StoredUnits:
             If the disk refuses; nothing is half-written.
         """
         keys = self.keys(block, segment)
-        data = unit.data | {f"statistics/{name}": value for name, value in unit.statistics.items()}
-        arrays = {name: data[name] for name in self.regions(block, segment)}
+        arrays = {name: unit.arrays[name] for name in self.regions(block, segment)}
         arrays["engine/checkpoint"] = unit.checkpoint[None]
         entry = np.frombuffer(self.digest(block, segment, unit), np.uint8)[None, None]
         # Chunks are made while those before them are flushed; the ledger comes when all of them are on the disk.
@@ -161,8 +165,7 @@ class StoredUnits:
 
     def digest(self, block: int, segment: int, unit: Unit) -> bytes:
         """Digests of a unit, as they are in the ledger: of its data, and of its checkpoint."""
-        data = unit.data | {f"statistics/{name}": value for name, value in unit.statistics.items()}
-        return self.data_digest(block, segment, data) + self.checkpoint_digest(unit.checkpoint)
+        return self.data_digest(block, segment, unit.arrays) + self.checkpoint_digest(unit.checkpoint)
 
     def data_digest(self, block: int, segment: int, data: dict[str, FloatArray]) -> bytes:
         """Digest of what a unit wrote into the recorded arrays and the statistics."""
