@@ -1,0 +1,508 @@
+r"""Light fields with their exact derivatives: plane waves, Gaussian tweezers, and sums of them.
+
+Fields are complex amplitudes in SI, with the time dependence :math:`e^{-i\omega t}`; a real field is
+:math:`\mathrm{Re}(E e^{-i\omega t})`. Electric and magnetic field come as one six-vector :math:`(E, \eta H)`, both in
+V/m, with :math:`\eta = \mu_0 c`. Polarizations are made in `stochbind.optics.polarizations`.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from scipy import constants
+
+from stochbind import checks
+from stochbind.checks import ComplexArray, FloatArray
+from stochbind.errors import ScenarioError
+from stochbind.optics.beams import peak_field, rayleigh_range
+from stochbind.optics.polarizations import transverse_basis, unit_direction
+
+#: A polarization may have this much along the direction, relative to its length; it is removed.
+LARGEST_COMPONENT_ALONG = 1e-6
+
+#: Where the envelope of a tweezer is below exp(-60), its field counts as zero.
+LARGEST_EXPONENT = 60.0
+
+# A tweezer and its derivatives need these powers of the two transverse derivatives, (i, j) with i + j up to 7.
+_DEGREE = 7
+_FIRST, _SECOND = np.array([(i, j) for i in range(_DEGREE + 1) for j in range(_DEGREE + 1 - i)]).T
+
+
+class Values(NamedTuple):
+    r"""A light field at N points.
+
+    Attributes
+    ----------
+    value : (N, 6) complex
+        :math:`\Phi = (E, \eta H)` [V/m].
+    gradient : (N, 3, 6) complex
+        ``gradient[n, a, i]`` is :math:`\partial_a \Phi_i` [V/m^2].
+    curvature : (N, 3, 3, 6) complex
+        ``curvature[n, a, b, i]`` is :math:`\partial_a \partial_b \Phi_i` [V/m^3].
+    """
+
+    value: ComplexArray
+    gradient: ComplexArray
+    curvature: ComplexArray
+
+
+class Wave(ABC):
+    """Light of one frequency."""
+
+    @property
+    @abstractmethod
+    def wavenumber(self) -> float:
+        r"""k [1/m], :math:`2\pi` over the wavelength.
+
+        A detuning does not change it: it is 1e-9 of an optical frequency or less.
+        """
+
+    @property
+    @abstractmethod
+    def detuning(self) -> float:
+        """Shift of the frequency [Hz]. Waves of different detuning do not interfere on average."""
+
+    @abstractmethod
+    def at(self, points: FloatArray) -> Values:
+        """Field, gradient and curvature.
+
+        Parameters
+        ----------
+        points : (N, 3) float
+            Positions [m].
+
+        Returns
+        -------
+        Values
+            At each point.
+
+        Raises
+        ------
+        ScenarioError
+            If the points are not an array of finite numbers of that shape.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneWave(Wave):
+    r"""Plane wave, :math:`E = A e^{i\varphi}\, e\, e^{ik\,n\cdot r}` and :math:`\eta H = n \times E`.
+
+    Parameters
+    ----------
+    wavelength : float
+        [m].
+    direction : (3,) float
+        n, of propagation; stored as a unit vector.
+    polarization : (3,) complex
+        e, perpendicular to n; stored as a unit vector.
+    amplitude : float
+        A [V/m], zero or positive; the intensity is :math:`\varepsilon_0 c A^2/2`.
+    phase : float
+        :math:`\varphi` [rad], of the field at the origin.
+    detuning : float
+        [Hz].
+
+    Raises
+    ------
+    ScenarioError
+        If a number is impossible, or the polarization not perpendicular to the direction.
+    """
+
+    wavelength: float
+    direction: FloatArray
+    polarization: ComplexArray
+    amplitude: float
+    phase: float = 0.0
+    detuning: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_beam(self)
+
+    @property
+    def wavenumber(self) -> float:
+        return 2.0 * math.pi / self.wavelength
+
+    @cached_property
+    def _at_origin(self) -> ComplexArray:
+        """Field, gradient and curvature at the origin, (78,)."""
+        slope = 1j * self.wavenumber * self.direction
+        field = _peak(self)
+        value = np.concatenate([field, np.cross(self.direction, field)])
+        gradient = np.multiply.outer(slope, value)
+        return _joined(value, gradient, np.multiply.outer(slope, gradient))
+
+    def at(self, points: FloatArray) -> Values:
+        phase = self.wavenumber * (_positions(points) @ self.direction)
+        return _split(np.multiply.outer(np.exp(1j * phase), self._at_origin))
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianTweezer(Wave):
+    r"""Gaussian beam with any focus and direction.
+
+    .. math::
+
+        E = A e^{i\varphi}\, e\, e^{ikz} f(x, y, z), \qquad
+        f = \frac{1}{1 + iz/z_R} \exp\left(-\frac{x^2 + y^2}{w^2 (1 + iz/z_R)}\right), \qquad z_R = k w^2/2,
+
+    where x, y, z are coordinates from the focus, z along the direction n. The magnetic field is what Faraday's law
+    makes of it, :math:`\eta H = \nabla \times E / ik`, without another approximation.
+
+    This E solves the paraxial wave equation, and its divergence is of order 1/kw relative to k|E|. With `longitudinal`
+    it gets the first correction of Lax and Davis, :math:`E_n = (i/k) \nabla_\perp \cdot E_\perp`; the divergence left
+    is :math:`-\Delta_\perp/2k^2` of the former one, and Ampere's law holds to order :math:`(kw)^{-3}` instead of
+    :math:`(kw)^{-1}`.
+
+    Parameters
+    ----------
+    wavelength : float
+        [m].
+    waist : float
+        w [m], where the field falls to 1/e in the focal plane; at least half a wavelength.
+    focus : (3,) float
+        [m].
+    direction : (3,) float
+        n, of propagation; stored as a unit vector.
+    polarization : (3,) complex
+        e, perpendicular to n; stored as a unit vector.
+    amplitude : float
+        A [V/m], zero or positive; of a power, `amplitude_of_power`.
+    phase : float
+        :math:`\varphi` [rad], of the field at the focus.
+    detuning : float
+        [Hz].
+    longitudinal : bool
+        Whether E has a component along n.
+
+    Raises
+    ------
+    ScenarioError
+        If a number is impossible, the polarization not perpendicular to the direction, or the focus too tight.
+
+    Notes
+    -----
+    The field is a function :math:`u = e^{ikz} f` under differential operators, and :math:`\partial_z u = i(k +
+    \Delta_\perp/2k)\, u` exactly. So every component of every derivative is a polynomial in :math:`\partial_x` and
+    :math:`\partial_y` applied to u; these polynomials belong to the beam and are made once, in units of k.
+
+    References
+    ----------
+    Rudolph et al., Phys. Rev. A 110, 063507 (2024), eqs. (77), (78), there with all foci in the plane z = 0.
+    Lax, Louisell and McKnight, Phys. Rev. A 11, 1365 (1975); Davis, Phys. Rev. A 19, 1177 (1979).
+    """
+
+    wavelength: float
+    waist: float
+    focus: FloatArray
+    direction: FloatArray
+    polarization: ComplexArray
+    amplitude: float
+    phase: float = 0.0
+    detuning: float = 0.0
+    longitudinal: bool = False
+
+    def __post_init__(self) -> None:
+        _check_beam(self)
+        waist = _positive("waist", self.waist)
+        if waist < 0.5 * self.wavelength:
+            raise ScenarioError(
+                f"`waist` must be at least half the wavelength, {0.5 * self.wavelength:.6g} m, but is {waist:.6g} m: "
+                "the paraxial approximation fails for a tighter focus."
+            )
+        object.__setattr__(self, "waist", waist)
+        object.__setattr__(self, "focus", checks.array("focus", self.focus, (3,)))
+
+    @property
+    def wavenumber(self) -> float:
+        return 2.0 * math.pi / self.wavelength
+
+    @property
+    def rayleigh_range(self) -> float:
+        """``k w^2 / 2`` [m]."""
+        return rayleigh_range(self.wavelength, self.waist)
+
+    def paraxial_error(self) -> float:
+        """Size of the terms that the paraxial approximation leaves out, ``1/(k w)^2``.
+
+        Returns
+        -------
+        float
+            Relative to the field; at most 0.1.
+        """
+        return 1.0 / (self.wavenumber * self.waist) ** 2
+
+    @cached_property
+    def _axes(self) -> FloatArray:
+        """Coordinate axes of the beam, one in a row."""
+        return np.vstack([transverse_basis(self.direction), self.direction])
+
+    @cached_property
+    def _operators(self) -> ComplexArray:
+        """What makes field, gradient and curvature of the transverse derivatives of u, (36, 78)."""
+        size = _DEGREE + 1
+        peak = _peak(self)
+        electric = np.zeros((3, size, size), dtype=np.complex128)
+        electric[:, 0, 0] = peak
+        if self.longitudinal:
+            electric[:, 1, 0] = 1j * self.direction * (self._axes[0] @ peak)
+            electric[:, 0, 1] = 1j * self.direction * (self._axes[1] @ peak)
+        slope = self._derivative(electric)
+        magnetic = -1j * np.stack([slope[a - 2, a - 1] - slope[a - 1, a - 2] for a in range(3)])
+        value = np.concatenate([electric, magnetic])
+        gradient = self._derivative(value)
+        k = self.wavenumber
+        result = [table[..., _FIRST, _SECOND] for table in (value, k * gradient, k**2 * self._derivative(gradient))]
+        return np.vstack([table.reshape(-1, len(_FIRST)) for table in result]).T
+
+    def _derivative(self, table: ComplexArray) -> ComplexArray:
+        """Derivatives in units of k along x, y, z of the laboratory, of polynomials in the two transverse ones.
+
+        The last two axes of a table hold the coefficients; a new axis, of the derivative, comes first.
+        """
+        first, second = np.roll(table, 1, axis=-2), np.roll(table, 1, axis=-1)  # the highest powers are still zero
+        along = 1j * (table + 0.5 * (np.roll(first, 1, axis=-2) + np.roll(second, 1, axis=-1)))
+        result: ComplexArray = np.tensordot(self._axes.T, np.stack([first, second, along]), axes=1)
+        return result
+
+    def at(self, points: FloatArray) -> Values:
+        x, y, z = self.wavenumber * self._axes @ (_positions(points) - self.focus).T
+        kw2 = (self.wavenumber * self.waist) ** 2
+        q = 1.0 + 2j * z / kw2
+        s = 1.0 / (kw2 * q)
+        near = s.real * (x**2 + y**2) < LARGEST_EXPONENT
+        x, y, z, q, s = x[near], y[near], z[near], q[near], s[near]
+        u = np.exp(1j * z - s * (x**2 + y**2)) / q
+        derivative = _hermite(x, s)[_FIRST] * _hermite(y, s)[_SECOND] * u
+        result = np.zeros((len(near), self._operators.shape[1]), dtype=np.complex128)
+        result[near] = derivative.T @ self._operators
+        return _split(result)
+
+
+@dataclass(frozen=True, eq=False)
+class Superposition(Wave):
+    """Coherent sum of waves.
+
+    Parameters
+    ----------
+    waves : tuple of Wave
+        Of one wavelength and one detuning; at least one.
+
+    Raises
+    ------
+    ScenarioError
+        If there is none, or their frequencies differ.
+    """
+
+    waves: tuple[Wave, ...]
+
+    def __post_init__(self) -> None:
+        waves = tuple(self.waves)
+        if not waves:
+            raise ScenarioError("`waves` must not be empty: a superposition needs one wave at least.")
+        for number, wave in enumerate(waves):
+            if not _interfere(wave, waves[0]):
+                raise ScenarioError(
+                    f"`waves` must be of one frequency, but waves[0] has wavelength {_wavelength(waves[0]):.10g} m and "
+                    f"detuning {waves[0].detuning:.10g} Hz, and waves[{number}] has {_wavelength(wave):.10g} m and "
+                    f"{wave.detuning:.10g} Hz: use `coherent_groups`."
+                )
+        object.__setattr__(self, "waves", waves)
+
+    @property
+    def wavenumber(self) -> float:
+        return self.waves[0].wavenumber
+
+    @property
+    def detuning(self) -> float:
+        return self.waves[0].detuning
+
+    def at(self, points: FloatArray) -> Values:
+        total = self.waves[0].at(points)
+        for wave in self.waves[1:]:
+            for part, more in zip(total, wave.at(points), strict=True):
+                part += more
+        return total
+
+
+def coherent_groups(waves: Sequence[Wave]) -> tuple[Superposition, ...]:
+    """Waves by frequency: those of one group interfere, those of different groups do not on average.
+
+    Parameters
+    ----------
+    waves : sequence of Wave
+        In any order.
+
+    Returns
+    -------
+    tuple of Superposition
+        One for each wavelength and detuning, in the order in which they first occur.
+    """
+    groups: list[list[Wave]] = []
+    for wave in waves:
+        group = next((group for group in groups if _interfere(wave, group[0])), None)
+        if group is None:
+            groups.append([wave])
+        else:
+            group.append(wave)
+    return tuple(Superposition(tuple(group)) for group in groups)
+
+
+def standing_wave(wave: PlaneWave | GaussianTweezer, phase: float = 0.0) -> Superposition:
+    r"""A wave and its counter-propagating copy, of the same amplitude, polarization vector and focus.
+
+    For plane waves :math:`E = 2 A e^{i(\varphi + \psi/2)}\, e \cos(k\,n\cdot r - \psi/2)`, with :math:`\psi` the
+    relative phase: with 0 an antinode is at the origin (the focus of a tweezer), with :math:`\pi` a node, and a
+    positive phase moves the pattern along n. The copy of circular light has the same spin, and so the opposite
+    helicity, as if reflected by a mirror.
+
+    Parameters
+    ----------
+    wave : PlaneWave or GaussianTweezer
+        The one along n.
+    phase : float
+        :math:`\psi` [rad], of the copy relative to it, at the origin or the focus.
+
+    Returns
+    -------
+    Superposition
+        Of the two.
+
+    Raises
+    ------
+    ScenarioError
+        If the phase is not a finite number.
+    """
+    shift = float(checks.array("phase", phase, ()))
+    return Superposition((wave, replace(wave, direction=-wave.direction, phase=wave.phase + shift)))
+
+
+def amplitude_of_intensity(intensity: float) -> float:
+    r"""Field amplitude of a plane wave, :math:`I = \varepsilon_0 c |E|^2/2`.
+
+    Parameters
+    ----------
+    intensity : float
+        [W/m^2].
+
+    Returns
+    -------
+    float
+        [V/m].
+
+    Raises
+    ------
+    ScenarioError
+        If the intensity is negative or not finite.
+    """
+    return math.sqrt(2.0 * _positive("intensity", intensity, or_zero=True) / (constants.epsilon_0 * constants.c))
+
+
+def amplitude_of_power(power: float, waist: float) -> float:
+    r"""Field amplitude at the focus of a tweezer, :math:`|E|^2 = 4P/(\pi w^2 \varepsilon_0 c)`.
+
+    Parameters
+    ----------
+    power : float
+        [W].
+    waist : float
+        Radius at which the field falls to 1/e [m].
+
+    Returns
+    -------
+    float
+        [V/m].
+
+    Raises
+    ------
+    ScenarioError
+        If a number is impossible.
+    """
+    power = _positive("power", power, or_zero=True)
+    return float(peak_field(np.float64(power), _positive("waist", waist)))
+
+
+def _hermite(x: FloatArray, s: ComplexArray) -> ComplexArray:
+    """Derivatives of ``exp(-s x^2)`` relative to it, of order 0 to 7 in a row each."""
+    result = np.ones((_DEGREE + 1, *x.shape), dtype=np.complex128)
+    result[1] = -2.0 * s * x
+    for n in range(1, _DEGREE):
+        result[n + 1] = -2.0 * s * (x * result[n] + n * result[n - 1])
+    return result
+
+
+def _joined(value: ComplexArray, gradient: ComplexArray, curvature: ComplexArray) -> ComplexArray:
+    """The 78 numbers of one point in a row."""
+    return np.concatenate([value.ravel(), gradient.ravel(), curvature.ravel()])
+
+
+def _split(rows: ComplexArray) -> Values:
+    """Rows of 78 numbers, one for each point, as `Values`."""
+    return Values(rows[:, :6], rows[:, 6:24].reshape(-1, 3, 6), rows[:, 24:].reshape(-1, 3, 3, 6))
+
+
+def _peak(beam: PlaneWave | GaussianTweezer) -> ComplexArray:
+    """Electric field at the origin, or at the focus."""
+    result: ComplexArray = beam.amplitude * np.exp(1j * beam.phase) * beam.polarization
+    return result
+
+
+def _wavelength(wave: Wave) -> float:
+    return 2.0 * math.pi / wave.wavenumber
+
+
+def _interfere(one: Wave, other: Wave) -> bool:
+    """Whether two waves have the same frequency; a wavelength may be written in more than one way."""
+    return one.detuning == other.detuning and math.isclose(one.wavenumber, other.wavenumber, rel_tol=1e-12)
+
+
+def _positions(points: FloatArray) -> FloatArray:
+    return checks.array("points", points, ("N", 3))
+
+
+def _positive(name: str, value: float, *, or_zero: bool = False) -> float:
+    return float(checks.positive(name, checks.array(name, value, ()), or_zero=or_zero))
+
+
+def _check_beam(beam: PlaneWave | GaussianTweezer) -> None:
+    """Check what beams have in common, and make unit vectors of direction and polarization."""
+    direction = unit_direction(beam.direction)
+    checked = {
+        "wavelength": _positive("wavelength", beam.wavelength),
+        "direction": direction,
+        "polarization": _unit_polarization(beam.polarization, direction),
+        "amplitude": _positive("amplitude", beam.amplitude, or_zero=True),
+        "phase": float(checks.array("phase", beam.phase, ())),
+        "detuning": float(checks.array("detuning", beam.detuning, ())),
+    }
+    for name, value in checked.items():
+        object.__setattr__(beam, name, value)
+
+
+def _unit_polarization(polarization: ComplexArray, direction: FloatArray) -> ComplexArray:
+    try:
+        vector = np.array(polarization, dtype=np.complex128)
+    except (TypeError, ValueError, OverflowError):
+        raise ScenarioError(
+            f"`polarization` must be three complex numbers, but is {checks.short(polarization)}."
+        ) from None
+    largest = max(np.abs(checks.array("polarization", part, (3,))).max() for part in (vector.real, vector.imag))
+    if largest == 0.0:
+        raise ScenarioError("`polarization` must not be zero, but is (0, 0, 0): give the direction of the field.")
+    vector = vector / largest
+    vector = vector / np.linalg.norm(vector)
+    along = complex(direction @ vector)
+    if abs(along) > LARGEST_COMPONENT_ALONG:
+        raise ScenarioError(
+            f"`polarization` must be perpendicular to `direction`, but of its length 1 the component along it is "
+            f"{abs(along):.6g}: use `linear`, `circular` or `elliptical`."
+        )
+    vector = vector - along * direction
+    result: ComplexArray = vector / np.linalg.norm(vector)
+    result.setflags(write=False)
+    return result
