@@ -1,18 +1,10 @@
-r"""Light fields with their exact derivatives: plane waves, Gaussian tweezers, and sums of them.
-
-Fields are complex amplitudes in SI, with the time dependence :math:`e^{-i\omega t}`; a real field is
-:math:`\mathrm{Re}(E e^{-i\omega t})`. Electric and magnetic field come as one six-vector :math:`(E, \eta H)`, both in
-V/m, with :math:`\eta = \mu_0 c`. Polarizations are made in `stochbind.optics.polarizations`.
-"""
+"""Laser light with its exact derivatives: plane waves and Gaussian tweezers."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from scipy import constants
@@ -21,10 +13,8 @@ from stochbind import checks
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import ScenarioError
 from stochbind.optics.beams import peak_field, rayleigh_range
-from stochbind.optics.polarizations import transverse_basis, unit_direction
-
-#: A polarization may have this much along the direction, relative to its length; it is removed.
-LARGEST_COMPONENT_ALONG = 1e-6
+from stochbind.optics.waves.base import Superposition, Values, Wave
+from stochbind.optics.waves.polarizations import transverse_basis, unit_direction, unit_polarization
 
 #: Where the envelope of a tweezer is below exp(-60), its field counts as zero.
 LARGEST_EXPONENT = 60.0
@@ -34,63 +24,42 @@ _DEGREE = 7
 _FIRST, _SECOND = np.array([(i, j) for i in range(_DEGREE + 1) for j in range(_DEGREE + 1 - i)]).T
 
 
-class Values(NamedTuple):
-    r"""A light field at N points.
+class _Beam(Wave):
+    """What plane waves and tweezers have in common."""
 
-    Attributes
-    ----------
-    value : (N, 6) complex
-        :math:`\Phi = (E, \eta H)` [V/m].
-    gradient : (N, 3, 6) complex
-        ``gradient[n, a, i]`` is :math:`\partial_a \Phi_i` [V/m^2].
-    curvature : (N, 3, 3, 6) complex
-        ``curvature[n, a, b, i]`` is :math:`\partial_a \partial_b \Phi_i` [V/m^3].
-    """
+    wavelength: float
+    direction: FloatArray
+    polarization: ComplexArray
+    amplitude: float
+    phase: float
 
-    value: ComplexArray
-    gradient: ComplexArray
-    curvature: ComplexArray
-
-
-class Wave(ABC):
-    """Light of one frequency."""
+    def __post_init__(self) -> None:
+        direction = unit_direction(self.direction)
+        checked = {
+            "wavelength": _positive("wavelength", self.wavelength),
+            "direction": direction,
+            "polarization": unit_polarization(self.polarization, direction),
+            "amplitude": _positive("amplitude", self.amplitude, or_zero=True),
+            "phase": float(checks.array("phase", self.phase, ())),
+            "detuning": float(checks.array("detuning", self.detuning, ())),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     @property
-    @abstractmethod
     def wavenumber(self) -> float:
-        r"""k [1/m], :math:`2\pi` over the wavelength.
-
-        A detuning does not change it: it is 1e-9 of an optical frequency or less.
-        """
+        """Wavenumber [1/m]."""
+        return 2.0 * math.pi / self.wavelength
 
     @property
-    @abstractmethod
-    def detuning(self) -> float:
-        """Shift of the frequency [Hz]. Waves of different detuning do not interfere on average."""
-
-    @abstractmethod
-    def at(self, points: FloatArray) -> Values:
-        """Field, gradient and curvature.
-
-        Parameters
-        ----------
-        points : (N, 3) float
-            Positions [m].
-
-        Returns
-        -------
-        Values
-            At each point.
-
-        Raises
-        ------
-        ScenarioError
-            If the points are not an array of finite numbers of that shape.
-        """
+    def _peak(self) -> ComplexArray:
+        """Electric field where its phase is given, (3,)."""
+        result: ComplexArray = self.amplitude * np.exp(1j * self.phase) * self.polarization
+        return result
 
 
 @dataclass(frozen=True, eq=False)
-class PlaneWave(Wave):
+class PlaneWave(_Beam):
     r"""Plane wave, :math:`E = A e^{i\varphi}\, e\, e^{ik\,n\cdot r}` and :math:`\eta H = n \times E`.
 
     Parameters
@@ -121,29 +90,24 @@ class PlaneWave(Wave):
     phase: float = 0.0
     detuning: float = 0.0
 
-    def __post_init__(self) -> None:
-        _check_beam(self)
-
-    @property
-    def wavenumber(self) -> float:
-        return 2.0 * math.pi / self.wavelength
-
     @cached_property
     def _at_origin(self) -> ComplexArray:
         """Field, gradient and curvature at the origin, (78,)."""
         slope = 1j * self.wavenumber * self.direction
-        field = _peak(self)
+        field = self._peak
         value = np.concatenate([field, np.cross(self.direction, field)])
         gradient = np.multiply.outer(slope, value)
-        return _joined(value, gradient, np.multiply.outer(slope, gradient))
+        curvature = np.multiply.outer(slope, gradient)
+        return np.concatenate([value, gradient.ravel(), curvature.ravel()])
 
     def at(self, points: FloatArray) -> Values:
-        phase = self.wavenumber * (_positions(points) @ self.direction)
+        """Field, gradient and curvature, see `Wave.at`."""
+        phase = self.wavenumber * (checks.array("points", points, ("N", 3)) @ self.direction)
         return _split(np.multiply.outer(np.exp(1j * phase), self._at_origin))
 
 
 @dataclass(frozen=True, eq=False)
-class GaussianTweezer(Wave):
+class GaussianTweezer(_Beam):
     r"""Gaussian beam with any focus and direction.
 
     .. math::
@@ -208,7 +172,7 @@ class GaussianTweezer(Wave):
     longitudinal: bool = False
 
     def __post_init__(self) -> None:
-        _check_beam(self)
+        super().__post_init__()
         waist = _positive("waist", self.waist)
         if waist < 0.5 * self.wavelength:
             raise ScenarioError(
@@ -217,10 +181,6 @@ class GaussianTweezer(Wave):
             )
         object.__setattr__(self, "waist", waist)
         object.__setattr__(self, "focus", checks.array("focus", self.focus, (3,)))
-
-    @property
-    def wavenumber(self) -> float:
-        return 2.0 * math.pi / self.wavelength
 
     @property
     def rayleigh_range(self) -> float:
@@ -246,7 +206,7 @@ class GaussianTweezer(Wave):
     def _operators(self) -> ComplexArray:
         """What makes field, gradient and curvature of the transverse derivatives of u, (36, 78)."""
         size = _DEGREE + 1
-        peak = _peak(self)
+        peak = self._peak
         electric = np.zeros((3, size, size), dtype=np.complex128)
         electric[:, 0, 0] = peak
         if self.longitudinal:
@@ -267,90 +227,22 @@ class GaussianTweezer(Wave):
         """
         first, second = np.roll(table, 1, axis=-2), np.roll(table, 1, axis=-1)  # the highest powers are still zero
         along = 1j * (table + 0.5 * (np.roll(first, 1, axis=-2) + np.roll(second, 1, axis=-1)))
-        result: ComplexArray = np.tensordot(self._axes.T, np.stack([first, second, along]), axes=1)
+        result: ComplexArray = np.einsum("ia,i...->a...", self._axes, np.stack([first, second, along]))
         return result
 
     def at(self, points: FloatArray) -> Values:
-        x, y, z = self.wavenumber * self._axes @ (_positions(points) - self.focus).T
-        kw2 = (self.wavenumber * self.waist) ** 2
-        q = 1.0 + 2j * z / kw2
-        s = 1.0 / (kw2 * q)
-        near = s.real * (x**2 + y**2) < LARGEST_EXPONENT
-        x, y, z, q, s = x[near], y[near], z[near], q[near], s[near]
+        """Field, gradient and curvature, see `Wave.at`."""
+        local = self.wavenumber * self._axes @ (checks.array("points", points, ("N", 3)) - self.focus).T
+        kw = self.wavenumber * self.waist
+        near = (local[0] ** 2 + local[1] ** 2) / (kw**2 + (2.0 * local[2] / kw) ** 2) < LARGEST_EXPONENT
+        x, y, z = local[:, near]
+        q = 1.0 + 2j * z / kw**2
+        s = 1.0 / (kw**2 * q)
         u = np.exp(1j * z - s * (x**2 + y**2)) / q
         derivative = _hermite(x, s)[_FIRST] * _hermite(y, s)[_SECOND] * u
         result = np.zeros((len(near), self._operators.shape[1]), dtype=np.complex128)
         result[near] = derivative.T @ self._operators
         return _split(result)
-
-
-@dataclass(frozen=True, eq=False)
-class Superposition(Wave):
-    """Coherent sum of waves.
-
-    Parameters
-    ----------
-    waves : tuple of Wave
-        Of one wavelength and one detuning; at least one.
-
-    Raises
-    ------
-    ScenarioError
-        If there is none, or their frequencies differ.
-    """
-
-    waves: tuple[Wave, ...]
-
-    def __post_init__(self) -> None:
-        waves = tuple(self.waves)
-        if not waves:
-            raise ScenarioError("`waves` must not be empty: a superposition needs one wave at least.")
-        for number, wave in enumerate(waves):
-            if not _interfere(wave, waves[0]):
-                raise ScenarioError(
-                    f"`waves` must be of one frequency, but waves[0] has wavelength {_wavelength(waves[0]):.10g} m and "
-                    f"detuning {waves[0].detuning:.10g} Hz, and waves[{number}] has {_wavelength(wave):.10g} m and "
-                    f"{wave.detuning:.10g} Hz: use `coherent_groups`."
-                )
-        object.__setattr__(self, "waves", waves)
-
-    @property
-    def wavenumber(self) -> float:
-        return self.waves[0].wavenumber
-
-    @property
-    def detuning(self) -> float:
-        return self.waves[0].detuning
-
-    def at(self, points: FloatArray) -> Values:
-        total = self.waves[0].at(points)
-        for wave in self.waves[1:]:
-            for part, more in zip(total, wave.at(points), strict=True):
-                part += more
-        return total
-
-
-def coherent_groups(waves: Sequence[Wave]) -> tuple[Superposition, ...]:
-    """Waves by frequency: those of one group interfere, those of different groups do not on average.
-
-    Parameters
-    ----------
-    waves : sequence of Wave
-        In any order.
-
-    Returns
-    -------
-    tuple of Superposition
-        One for each wavelength and detuning, in the order in which they first occur.
-    """
-    groups: list[list[Wave]] = []
-    for wave in waves:
-        group = next((group for group in groups if _interfere(wave, group[0])), None)
-        if group is None:
-            groups.append([wave])
-        else:
-            group.append(wave)
-    return tuple(Superposition(tuple(group)) for group in groups)
 
 
 def standing_wave(wave: PlaneWave | GaussianTweezer, phase: float = 0.0) -> Superposition:
@@ -424,7 +316,7 @@ def amplitude_of_power(power: float, waist: float) -> float:
         If a number is impossible.
     """
     power = _positive("power", power, or_zero=True)
-    return float(peak_field(np.float64(power), _positive("waist", waist)))
+    return float(peak_field(np.asarray(power), _positive("waist", waist)))
 
 
 def _hermite(x: FloatArray, s: ComplexArray) -> ComplexArray:
@@ -436,73 +328,10 @@ def _hermite(x: FloatArray, s: ComplexArray) -> ComplexArray:
     return result
 
 
-def _joined(value: ComplexArray, gradient: ComplexArray, curvature: ComplexArray) -> ComplexArray:
-    """The 78 numbers of one point in a row."""
-    return np.concatenate([value.ravel(), gradient.ravel(), curvature.ravel()])
-
-
 def _split(rows: ComplexArray) -> Values:
-    """Rows of 78 numbers, one for each point, as `Values`."""
+    """Rows of 6 + 18 + 54 numbers, one row for each point, as `Values`."""
     return Values(rows[:, :6], rows[:, 6:24].reshape(-1, 3, 6), rows[:, 24:].reshape(-1, 3, 3, 6))
-
-
-def _peak(beam: PlaneWave | GaussianTweezer) -> ComplexArray:
-    """Electric field at the origin, or at the focus."""
-    result: ComplexArray = beam.amplitude * np.exp(1j * beam.phase) * beam.polarization
-    return result
-
-
-def _wavelength(wave: Wave) -> float:
-    return 2.0 * math.pi / wave.wavenumber
-
-
-def _interfere(one: Wave, other: Wave) -> bool:
-    """Whether two waves have the same frequency; a wavelength may be written in more than one way."""
-    return one.detuning == other.detuning and math.isclose(one.wavenumber, other.wavenumber, rel_tol=1e-12)
-
-
-def _positions(points: FloatArray) -> FloatArray:
-    return checks.array("points", points, ("N", 3))
 
 
 def _positive(name: str, value: float, *, or_zero: bool = False) -> float:
     return float(checks.positive(name, checks.array(name, value, ()), or_zero=or_zero))
-
-
-def _check_beam(beam: PlaneWave | GaussianTweezer) -> None:
-    """Check what beams have in common, and make unit vectors of direction and polarization."""
-    direction = unit_direction(beam.direction)
-    checked = {
-        "wavelength": _positive("wavelength", beam.wavelength),
-        "direction": direction,
-        "polarization": _unit_polarization(beam.polarization, direction),
-        "amplitude": _positive("amplitude", beam.amplitude, or_zero=True),
-        "phase": float(checks.array("phase", beam.phase, ())),
-        "detuning": float(checks.array("detuning", beam.detuning, ())),
-    }
-    for name, value in checked.items():
-        object.__setattr__(beam, name, value)
-
-
-def _unit_polarization(polarization: ComplexArray, direction: FloatArray) -> ComplexArray:
-    try:
-        vector = np.array(polarization, dtype=np.complex128)
-    except (TypeError, ValueError, OverflowError):
-        raise ScenarioError(
-            f"`polarization` must be three complex numbers, but is {checks.short(polarization)}."
-        ) from None
-    largest = max(np.abs(checks.array("polarization", part, (3,))).max() for part in (vector.real, vector.imag))
-    if largest == 0.0:
-        raise ScenarioError("`polarization` must not be zero, but is (0, 0, 0): give the direction of the field.")
-    vector = vector / largest
-    vector = vector / np.linalg.norm(vector)
-    along = complex(direction @ vector)
-    if abs(along) > LARGEST_COMPONENT_ALONG:
-        raise ScenarioError(
-            f"`polarization` must be perpendicular to `direction`, but of its length 1 the component along it is "
-            f"{abs(along):.6g}: use `linear`, `circular` or `elliptical`."
-        )
-    vector = vector - along * direction
-    result: ComplexArray = vector / np.linalg.norm(vector)
-    result.setflags(write=False)
-    return result

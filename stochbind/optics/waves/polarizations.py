@@ -14,6 +14,9 @@ from stochbind import checks
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import ScenarioError
 
+#: A polarization may have this much along the direction, relative to its length; it is removed.
+LARGEST_COMPONENT_ALONG = 1e-6
+
 
 def unit_direction(direction: FloatArray) -> FloatArray:
     """A direction as a unit vector.
@@ -39,6 +42,49 @@ def unit_direction(direction: FloatArray) -> FloatArray:
         raise ScenarioError("`direction` must not be zero, but is (0, 0, 0): give a vector along the wave.")
     vector = vector / largest  # so that no square overflows or vanishes
     result: FloatArray = vector / np.linalg.norm(vector)
+    result.setflags(write=False)
+    return result
+
+
+def unit_polarization(polarization: ComplexArray, direction: FloatArray) -> ComplexArray:
+    """A polarization as a unit vector.
+
+    Parameters
+    ----------
+    polarization : (3,) complex
+        Any length but zero, perpendicular to the direction within `LARGEST_COMPONENT_ALONG`.
+    direction : (3,) float
+        Unit vector.
+
+    Returns
+    -------
+    (3,) complex
+        Length 1, perpendicular to the direction within rounding, read-only.
+
+    Raises
+    ------
+    ScenarioError
+        If it is not three finite numbers, zero, or not perpendicular.
+    """
+    try:
+        vector = np.array(polarization, dtype=np.complex128)
+    except (TypeError, ValueError, OverflowError):
+        raise ScenarioError(
+            f"`polarization` must be three complex numbers, but is {checks.short(polarization)}."
+        ) from None
+    largest = max(np.abs(checks.array("polarization", part, (3,))).max() for part in (vector.real, vector.imag))
+    if largest == 0.0:
+        raise ScenarioError("`polarization` must not be zero, but is (0, 0, 0): give the direction of the field.")
+    vector = vector / largest
+    vector = vector / np.linalg.norm(vector)
+    along = complex(direction @ vector)
+    if abs(along) > LARGEST_COMPONENT_ALONG:
+        raise ScenarioError(
+            f"`polarization` must be perpendicular to `direction`, but its component along it is {abs(along):.6g} of "
+            "its length: use `linear`, `circular` or `elliptical`."
+        )
+    vector = vector - along * direction
+    result: ComplexArray = vector / np.linalg.norm(vector)
     result.setflags(write=False)
     return result
 
