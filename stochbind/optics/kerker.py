@@ -2,8 +2,8 @@ r"""Pairs of particles along a plane wave, with an electric and a magnetic dipol
 
 The wave and the equations are those of `stochbind.optics.rows`. A is the particle upstream, B the one downstream, and
 :math:`L = x_B - x_A`. A particle with :math:`\alpha_m = \alpha_e` scatters nothing backward (first Kerker condition),
-one with :math:`\alpha_m = -\alpha_e` nothing forward (second). An ideal pair of the second kind is one-way: A feels B, and B
-hardly feels A. No passive particle is ideal: extinction needs light scattered forward.
+one with :math:`\alpha_m = -\alpha_e` nothing forward (second). An ideal pair of the second kind is one-way: A feels B,
+and B hardly feels A. No passive particle is ideal in that way: extinction needs light that is scattered forward.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def ideal_curves(
     r"""Curves of the three ideal pairs that have one electric polarizability in common.
 
     ``"electric dipoles"`` (:math:`\alpha_m = 0`) and ``"second Kerker"`` (:math:`\alpha_m = -\alpha_e`) are those of
-    Fig. 3 of Jazayeri et al., ``"first Kerker"`` (:math:`\alpha_m = \alpha_e`) that of Fig. 5. The text to Fig. 5 speaks
+    Fig. 3 of Jazayeri et al., ``"first Kerker"`` (:math:`\alpha_m = \alpha_e`) that of Fig. 5. The text to Fig. 5 tells
     of two unstable zeros of :math:`f_A - f_B` and of forces of the same order. Between two unstable zeros there must be
     a stable one; and the stated equations give none at all, and forces of the same order below half a wavelength only.
 

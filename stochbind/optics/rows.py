@@ -284,9 +284,9 @@ def _scatter(
     slope_by: ComplexArray = np.zeros_like(field_by)
     if events is None:
         response = np.eye(size) - s0
-        field = np.linalg.solve(response, s0 @ external)
+        field = np.asarray(np.linalg.solve(response, s0 @ external), dtype=np.complex128)
         source = external + field
-        field_by = np.linalg.solve(response, moved(s1, source))
+        field_by = np.asarray(np.linalg.solve(response, moved(s1, source)), dtype=np.complex128)
         slope, slope_by = s1 @ source, moved(s2, source) + s1 @ field_by
     for _ in range(events or 0):
         source = external + field
