@@ -1,4 +1,15 @@
-r"""The dipole Green tensor, normalised so that a dipole p scatters the field :math:`G\,p/\varepsilon_0`."""
+r"""The dipole Green tensors, normalised so that a dipole p scatters the field :math:`G\,p/\varepsilon_0`.
+
+All derivatives come from those of :math:`g(r) = e^{ikr}/4\pi r` by :math:`\frac1r\frac{d}{dr}`, which are spherical
+Hankel functions: with :math:`z = kr`,
+
+.. math::
+
+    g_n = \left(\frac1r\frac{d}{dr}\right)^n g = \frac{k^{2n+1}}{4\pi}\,(-1)^n\,\frac{i\,j_n(z) - y_n(z)}{z^n}.
+
+The imaginary part is computed apart from the real one, by its series where z is small: it is finite at r = 0, where
+the usual formula loses all its digits.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from stochbind.checks import ComplexArray, FloatArray
+
+#: Below this z = kr, spherical Bessel functions are summed as series.
+_SERIES_BELOW = 4.0
+#: Terms of the series: the first that is left out is below 1e-17 of the sum.
+_N_TERMS = 24
+_LEVI_CIVITA = np.zeros((3, 3, 3))
+for _i, _j, _k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+    _LEVI_CIVITA[_i, _j, _k], _LEVI_CIVITA[_i, _k, _j] = 1.0, -1.0
 
 
 class InPlane(NamedTuple):
@@ -71,3 +90,150 @@ def in_plane(separation: FloatArray, wavenumber: float, *, far_field: bool) -> I
     b_slope = wavenumber * prefactor * (-1j / x + 4 / x**2 + 9j / x**3 - 9 / x**4)
     # r = sqrt(d^2 + z^2): r'' = 1/d at z = 0, and the in-plane part of nn shrinks as d^2/r^2.
     return InPlane(tensor(a, b), tensor(a_slope / distance, b_slope / distance - 2 * b / distance**2))
+
+
+def radial(distance: FloatArray, wavenumber: float, order: int) -> list[ComplexArray]:
+    r"""Derivatives :math:`g_0, \ldots, g_n` of :math:`e^{ikr}/4\pi r`, each part right to its own last places.
+
+    Parameters
+    ----------
+    distance : (...) float
+        r [m]. Zero gives the imaginary parts alone: what is left of a particle's own field without its near field.
+    wavenumber : float
+        k [1/m].
+    order : int
+        Largest n.
+
+    Returns
+    -------
+    list of (...) complex
+        :math:`g_n` [m^-(2n + 1)].
+    """
+    z = wavenumber * np.asarray(distance, dtype=np.float64)
+    regular = regular_radial(distance, wavenumber, order)
+    apart = z > 0.0
+    safe = np.where(apart, z, 1.0)
+    before, now = np.sin(safe) / safe, -np.cos(safe) / safe  # y_{-1} and y_0
+    result = []
+    power = np.ones_like(safe)
+    for n in range(order + 1):
+        scale = (-1) ** n * wavenumber ** (2 * n + 1) / (4.0 * math.pi)
+        result.append(np.where(apart, -scale * now / power, 0.0) + 1j * regular[n])
+        before, now, power = now, (2 * n + 1) / safe * now - before, power * safe
+    return result
+
+
+def regular_radial(distance: FloatArray, wavenumber: float, order: int) -> list[FloatArray]:
+    r"""Imaginary parts of `radial`, :math:`\frac{k^{2n+1}}{4\pi}(-1)^n j_n(z)/z^n`, finite at r = 0."""
+    z = wavenumber * np.asarray(distance, dtype=np.float64)
+    near = z < _SERIES_BELOW
+    squared = -0.5 * np.where(near, z, 0.0) ** 2
+    far = np.where(near, _SERIES_BELOW, z)
+    before, now = np.cos(far) / far, np.sin(far) / far  # j_{-1} and j_0
+    result = []
+    power = np.ones_like(far)
+    some = bool(near.any())
+    for n in range(order + 1):
+        value = now / power
+        if some:
+            value = np.where(near, _series(squared, n), value)
+        result.append((-1) ** n * wavenumber ** (2 * n + 1) / (4.0 * math.pi) * value)
+        before, now, power = now, (2 * n + 1) / far * now - before, power * far
+    return result
+
+
+def _series(squared: FloatArray, n: int) -> FloatArray:
+    """Sum of :math:`j_n(z)/z^n` in powers of ``squared`` = -z^2/2, by Horner's rule."""
+    total = np.ones_like(squared)
+    for m in range(_N_TERMS, 0, -1):
+        total = 1.0 + squared / (m * (2 * (n + m) + 1)) * total
+    result: FloatArray = total / math.prod(range(1, 2 * n + 2, 2))
+    return result
+
+
+def electric(separation: FloatArray, wavenumber: float) -> ComplexArray:
+    r"""Green tensor :math:`G = (\nabla\nabla + k^2) g` of an electric dipole's electric field.
+
+    Parameters
+    ----------
+    separation : (..., 3) float
+        From the dipole to the point [m], not zero.
+    wavenumber : float
+        k [1/m]; zero gives the electrostatic tensor.
+
+    Returns
+    -------
+    (..., 3, 3) complex
+        G [1/m^3].
+
+    References
+    ----------
+    Rudolph et al., Phys. Rev. A 110, 063507 (2024), eqs. (2), (4); electrostatic: (8), (9).
+    """
+    if wavenumber == 0.0:
+        return _tensor(separation, _static_radial(separation), 0.0)
+    return _tensor(separation, radial(np.linalg.norm(separation, axis=-1), wavenumber, 2), wavenumber)
+
+
+def transverse(separation: FloatArray, wavenumber: float) -> ComplexArray:
+    r"""What retardation adds to the electrostatic tensor, :math:`G - G_0`, right where both are huge.
+
+    Near the dipole it is :math:`\frac{k^2}{8\pi}\frac{r^2 1 + r r}{r^3} + i\frac{k^3}{6\pi} 1`.
+
+    Parameters, result
+        As of `electric`.
+
+    References
+    ----------
+    Rudolph et al., Phys. Rev. A 110, 063507 (2024), eqs. (64), (66).
+    """
+    distance = np.linalg.norm(separation, axis=-1)
+    z = wavenumber * distance
+    exact = radial(distance, wavenumber, 2)
+    static = _static_radial(separation)
+    near = z < 1.0
+    small = np.where(near, z, 0.5)
+    unit = wavenumber**3 / (4.0 * math.pi)
+    first = -unit * _retarded(small, 1) / small
+    second = unit * wavenumber**2 * _retarded(small, 2) / small**3
+    parts = [
+        exact[0],
+        np.where(near, first, exact[1].real - static[1]) + 1j * exact[1].imag,
+        np.where(near, second, exact[2].real - static[2]) + 1j * exact[2].imag,
+    ]
+    return _tensor(separation, parts, wavenumber)
+
+
+def _retarded(z: FloatArray, n: int) -> FloatArray:
+    r"""Series of :math:`(\cos z + z\sin z - 1)/z^2`, or for n = 2 of :math:`(3\cos z + 3z\sin z - z^2\cos z - 3)/z^2`."""
+    total = np.zeros_like(z)
+    for m in range(12, 0, -1):
+        factor = (1 - 2 * m) if n == 1 else (2 * m - 1) * (2 * m - 3)
+        total = total * z**2 + (-1.0) ** m / math.factorial(2 * m) * factor
+    return total
+
+
+def _static_radial(separation: FloatArray) -> list[ComplexArray]:
+    distance = np.linalg.norm(separation, axis=-1).astype(np.complex128)
+    return [coefficient / (4.0 * math.pi * distance ** (2 * n + 1)) for n, coefficient in enumerate((1.0, -1.0, 3.0))]
+
+
+def _tensor(separation: FloatArray, g: list[ComplexArray], wavenumber: float) -> ComplexArray:
+    dyad = separation[..., :, None] * separation[..., None, :]
+    diagonal = (wavenumber**2 * g[0] + g[1])[..., None, None] * np.eye(3)
+    result: ComplexArray = diagonal + g[2][..., None, None] * dyad
+    return result
+
+
+def magnetic(separation: FloatArray, wavenumber: float) -> ComplexArray:
+    r"""Tensor of :math:`v \mapsto ik\,\nabla\times(g v)`: the electric field of a magnetic dipole.
+
+    A magnetic dipole m has the electric field ``magnetic @ (eta m)``, and an electric dipole p the magnetic field
+    ``-magnetic @ p / eps0 / eta``, with the wave impedance :math:`\eta`.
+
+    Parameters, result
+        As of `electric`.
+    """
+    slope = radial(np.linalg.norm(separation, axis=-1), wavenumber, 1)[1]
+    result: ComplexArray = 1j * wavenumber * slope[..., None, None] * np.einsum("ibj,...b->...ij", _LEVI_CIVITA, separation)
+    return result
