@@ -18,6 +18,7 @@ from stochbind import checks
 from stochbind.checks import FloatArray
 from stochbind.errors import ScenarioError
 from stochbind.optics import reciprocity, rows
+from stochbind.optics.arguments import real_numbers
 
 #: Points of a wavelength at which `equilibria` looks for a change of sign.
 _POINTS_PER_WAVELENGTH = 400
@@ -114,9 +115,8 @@ def pair_forces(
     ----------
     Jazayeri et al., eqs. (3)-(5).
     """
-    length = np.asarray(distance)
-    flat = checks.positive("distance", checks.array("distance", length.ravel(), ("n",)))
-    position = np.stack([np.zeros_like(flat), flat], axis=-1).reshape(*length.shape, 2)
+    length = checks.positive("distance", real_numbers("distance", distance))
+    position = np.stack([np.zeros_like(length), length], axis=-1)
     found = rows.row_forces(position, electric, magnetic, wavenumber, amplitude, events=events)
     return PairForces(
         found.isolated,

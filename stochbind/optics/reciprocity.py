@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from stochbind.checks import FloatArray, short
+from stochbind.checks import FloatArray
 from stochbind.errors import ScenarioError
+from stochbind.optics.arguments import real_numbers
 
 
 def factor(of_a: Any, of_b: Any) -> FloatArray:
@@ -120,7 +121,7 @@ def _two(
     name_a: str, value_a: Any, name_b: str, value_b: Any, trailing: tuple[int, ...] = ()
 ) -> tuple[FloatArray, FloatArray]:
     """Both arrays, finite, with the trailing axes and broadcast against each other."""
-    a, b = _finite(name_a, value_a), _finite(name_b, value_b)
+    a, b = real_numbers(name_a, value_a), real_numbers(name_b, value_b)
     for name, value in ((name_a, a), (name_b, b)):
         if trailing and value.shape[-len(trailing) :] != trailing:
             wanted = ", ".join(map(str, ("...", *trailing)))
@@ -134,25 +135,11 @@ def _two(
     return a, b
 
 
-def _finite(name: str, value: Any) -> FloatArray:
-    """`value` as an array of finite real numbers of any shape."""
-    try:
-        given = np.asarray(value)
-        if np.iscomplexobj(given):  # numpy would drop the imaginary part with no more than a warning
-            raise TypeError
-        result = given.astype(np.float64)
-    except (TypeError, ValueError):
-        raise ScenarioError(f"`{name}` must be an array of real numbers, but is {short(value)}.") from None
-    if not np.isfinite(result).all():
-        raise ScenarioError(f"`{name}` must be finite, but holds {result[~np.isfinite(result)][0]}.")
-    return result
-
-
 def _unit(directions: Any) -> FloatArray:
     """Directions of length one."""
     if directions is None:
         return np.eye(3)
-    given = _finite("directions", directions)
+    given = real_numbers("directions", directions)
     if given.ndim != 2 or given.shape[1] != 3 or len(given) == 0:
         raise ScenarioError(f"`directions` must have shape (M, 3), but has shape {given.shape}.")
     largest = np.abs(given).max(axis=1, keepdims=True)

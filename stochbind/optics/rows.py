@@ -39,6 +39,7 @@ from scipy import constants
 from stochbind import checks
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import ScenarioError
+from stochbind.optics.arguments import real_numbers
 
 
 class RowForces(NamedTuple):
@@ -195,11 +196,10 @@ def around_traps(jacobian: Any, trap_stiffness: Any) -> TrapLinearisation:
     ScenarioError
         If a shape does not fit, or a number is not finite.
     """
-    given = np.asarray(jacobian)
-    if given.ndim < 2 or given.shape[-1] != given.shape[-2]:
-        raise ScenarioError(f"`jacobian` must have shape (..., N, N), but has shape {given.shape}.")
-    number = given.shape[-1]
-    slope = checks.array("jacobian", given.reshape(-1, number, number), ("n", number, number)).reshape(given.shape)
+    slope = real_numbers("jacobian", jacobian)
+    if slope.ndim < 2 or slope.shape[-1] != slope.shape[-2]:
+        raise ScenarioError(f"`jacobian` must have shape (..., N, N), but has shape {slope.shape}.")
+    number = slope.shape[-1]
     trap = checks.array("trap_stiffness", trap_stiffness, (number,))
     own = np.diagonal(slope, axis1=-2, axis2=-1)
     return TrapLinearisation(trap - own, slope * (1.0 - np.eye(number)))
@@ -326,17 +326,16 @@ def _wave(wavenumber: float, amplitude: float) -> tuple[float, float]:
 
 def _positions(position: Any) -> FloatArray:
     """Positions, checked: (..., N)."""
-    given = np.asarray(position)
-    if given.ndim == 0:
+    x = real_numbers("position", position)
+    if x.ndim == 0:
         raise ScenarioError("`position` must have shape (..., N), but is a number: give one for each particle.")
-    rows = checks.array("position", given.reshape(-1, given.shape[-1]), ("n", "N"))
-    ordered = np.sort(rows, axis=-1)
-    same = np.argwhere(ordered[:, 1:] == ordered[:, :-1])
+    ordered = np.sort(x, axis=-1)
+    same = np.argwhere(ordered[..., 1:] == ordered[..., :-1])
     if len(same):
         raise ScenarioError(
             f"Two particles are at one place, {ordered[tuple(same[0])]:.6g} m: give each its own `position`."
         )
-    return rows.reshape(given.shape)
+    return x
 
 
 def _polarizabilities(electric: Any, magnetic: Any, number: int) -> ComplexArray:
