@@ -76,13 +76,15 @@ def dipole_derivatives(dipoles: Dipoles, position: FloatArray) -> tuple[ComplexA
         If particles overlap.
     """
     place = dipoles.checked(position)
-    found = dipoles.solve(place)
     n, s = dipoles.n_particles, dipoles.size
     itself = np.arange(n)
     result = np.zeros((n, s, n, 3), dtype=np.complex128)
-    result[itself, :, itself, :] = np.swapaxes(_moved(dipoles, found.incident_gradient), -1, -2)
     if dipoles.scattering == "single":
-        return found.source, result
+        dipole, moved = single_derivatives(dipoles, place)
+        result[itself, :, itself, :] = np.swapaxes(moved, -1, -2)
+        return dipole, result
+    found = dipoles.solve(place)
+    result[itself, :, itself, :] = np.swapaxes(_moved(dipoles, found.incident_gradient), -1, -2)
     if dipoles.scattering == "multiple" and n > 1:
         return found.dipole, _self_consistent(dipoles, place, found).reshape(n, s, n, 3)
     matrix = dipoles.matrix(place)
@@ -90,6 +92,12 @@ def dipole_derivatives(dipoles: Dipoles, position: FloatArray) -> tuple[ComplexA
     field = field.reshape(n, s, n, 3)
     field[itself, :, itself, :] += np.swapaxes(found.incident_gradient + found.scattered_gradient, -1, -2)
     return found.dipole, np.einsum("nij,njkb->nikb", dipoles.alpha, field)
+
+
+def single_derivatives(dipoles: Dipoles, position: FloatArray) -> tuple[ComplexArray, ComplexArray]:
+    """The dipoles that the light alone induces, (N, s), and their derivatives by their own places, (N, 3, s)."""
+    value, gradient = dipoles.incident(dipoles.checked(position))
+    return np.einsum("nij,nj->ni", dipoles.alpha, value), _moved(dipoles, gradient)
 
 
 def _moved(dipoles: Dipoles, gradient: ComplexArray) -> ComplexArray:

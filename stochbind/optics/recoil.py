@@ -24,7 +24,10 @@ from scipy import constants
 from stochbind import checks
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.optics import interaction, linearised
-from stochbind.optics.dipoles import Dipoles
+from stochbind.optics.dipoles import PAIRS_AT_ONCE, Dipoles
+
+#: A part of the polarizability below this, relative to all of it, is round-off and no absorption.
+NO_ABSORPTION = 1e-12
 
 
 class Recoil(NamedTuple):
@@ -81,18 +84,20 @@ def recoil(dipoles: Dipoles, position: FloatArray) -> Recoil:
     Rudolph et al., Phys. Rev. A 110, 063507 (2024), eqs. (76), (87), of which (87b) is to read
     :math:`E_{j'}^* \cdot (1 - n n) \cdot E_j`; Phys. Rev. Lett. 133, 233603 (2024), eq. (5).
     """
-    dipole, derivative = linearised.dipole_derivatives(dipoles, position)
     place = np.asarray(position, np.float64)
-    n = dipoles.n_particles
-    scattered = _local(dipoles, place, dipole, derivative)
-    if dipoles.scattering != "single":
-        scattered = _shared(dipoles, place, dipole, derivative)
-    scattered = 0.25 * constants.hbar * constants.epsilon_0 * scattered
-    scattered = 0.5 * (scattered + scattered.conj().T)
+    unit = 0.25 * constants.hbar * constants.epsilon_0
+    if dipoles.scattering == "single":
+        dipole, moved = linearised.single_derivatives(dipoles, place)
+        scattered, absorbed = _local(dipoles, place, dipole, moved), _absorbed_alone(dipoles, moved)
+    else:
+        dipole, derivative = linearised.dipole_derivatives(dipoles, place)
+        scattered, absorbed = _shared(dipoles, place, dipole, derivative), _absorbed(dipoles, derivative)
+    scattered *= unit
+    absorbed *= unit
     if dipoles.far_field:
         hint = " The far field is at fault: the exact one is positive at any distance."
         checks.positive_semidefinite("diffusion", scattered, hint)
-    return Recoil(scattered, _absorbed(dipoles, derivative).reshape(3 * n, 3 * n))
+    return Recoil(scattered, absorbed)
 
 
 def _dissipative(dipoles: Dipoles, separation: FloatArray, order: int) -> interaction.Radial:
@@ -100,28 +105,29 @@ def _dissipative(dipoles: Dipoles, separation: FloatArray, order: int) -> intera
     return choose(separation, dipoles.light.wavenumber, order)
 
 
-def _local(dipoles: Dipoles, place: FloatArray, dipole: ComplexArray, derivative: ComplexArray) -> ComplexArray:
+def _local(dipoles: Dipoles, place: FloatArray, dipole: ComplexArray, moved: ComplexArray) -> ComplexArray:
     """The sum, in units of hbar eps0/4, where a particle's dipole depends on its own place only."""
     n, k = dipoles.n_particles, dipoles.light.wavenumber
-    itself = np.arange(n)
-    moved = np.swapaxes(derivative[itself, :, itself, :], -1, -2)  # (N, 3, s)
     result = np.empty((n, 3, n, 3), dtype=np.complex128)
-    rows = max(1, 4096 // n)
+    rows = max(1, PAIRS_AT_ONCE // n)
     for first in range(0, n, rows):
-        block = slice(first, min(first + rows, n))
-        # Rows are the unconjugated factor j; the separation is that of the receiver k from it.
-        separation = place[None, :, :] - place[block, None, :]
+        # Rows are the unconjugated factor, j; the matrix is Hermitian, and half of it is enough.
+        block, rest = slice(first, min(first + rows, n)), slice(first, n)
+        separation = place[None, rest, :] - place[block, None, :]
         r = _dissipative(dipoles, separation, 4)
-        v, u = dipole[block, None, :], dipole[None, :, :].conj()
+        shape = separation.shape[:-1]
+        v, u = np.broadcast_to(dipole[block, None, :], (*shape, dipoles.size)), dipole[None, rest, :].conj()
+        u_moved = moved[None, rest].conj()
         part = -interaction.hessian(separation, r, interaction.form(u, v, k), k)
+        push = interaction.field_gradient(separation, r, v, k)  # of the field of j at k, by the place of k
+        part -= np.swapaxes(np.einsum("...bi,...ai->...ba", u_moved, push), -1, -2)
         for a in range(3):
-            va, ua = moved[block, None, a], moved[None, :, a].conj()
-            part[..., a, :] += interaction.gradient(separation, r, interaction.form(u, va, k), k)
-            part[..., :, a] -= interaction.gradient(separation, r, interaction.form(ua, v, k), k)
-            for b in range(3):
-                both = interaction.form(moved[None, :, b].conj(), va, k)
-                part[..., a, b] += interaction.value(separation, r, both, k)
-        result[block] = np.moveaxis(part, 1, 2)
+            v_moved = np.broadcast_to(moved[block, None, a], v.shape)
+            part[..., a, :] += interaction.gradient(separation, r, interaction.form(u, v_moved, k), k)
+            carried = interaction.field(separation, r, v_moved, k)
+            part[..., a, :] += np.einsum("...bi,...i->...b", u_moved, carried)
+        result[block, :, rest, :] = np.moveaxis(part, 1, 2)
+        result[rest, :, block, :] = np.transpose(part, (1, 3, 0, 2)).conj()
     return result.reshape(3 * n, 3 * n)
 
 
@@ -141,11 +147,12 @@ def _shared(dipoles: Dipoles, place: FloatArray, dipole: ComplexArray, derivativ
     bent = -interaction.hessian(separation, r, interaction.form(dipole[:, None].conj(), dipole[None, :], k), k)
     own = change.conj().T @ (tensor.reshape(n * s, n * s) @ change)
     mixed = change.conj().T @ carried
-    result = own + mixed + mixed.conj().T + np.moveaxis(bent, 1, 2).reshape(3 * n, 3 * n)
-    return np.asarray(result.T)
+    result = (own + mixed + mixed.conj().T + np.moveaxis(bent, 1, 2).reshape(3 * n, 3 * n)).T
+    return np.asarray(0.5 * (result + result.conj().T))
 
 
-def _absorbed(dipoles: Dipoles, derivative: ComplexArray) -> ComplexArray:
+def _absorbing_field(dipoles: Dipoles) -> ComplexArray:
+    """Matrices that make, of a dipole, the square root of what it absorbs or emits, (N, s, s)."""
     alpha = dipoles.alpha
     absorbing = (alpha - np.swapaxes(alpha, -1, -2).conj()) / 2j
     if dipoles.radiation_reaction:
@@ -153,14 +160,26 @@ def _absorbed(dipoles: Dipoles, derivative: ComplexArray) -> ComplexArray:
         absorbing = absorbing - reaction * np.swapaxes(alpha, -1, -2).conj() @ alpha
     eigenvalue, vector = np.linalg.eigh(absorbing)
     largest = np.abs(alpha).max(axis=(-1, -2), initial=0.0)[:, None]
-    eigenvalue = np.where(np.abs(eigenvalue) > 1e-12 * largest, np.abs(eigenvalue), 0.0)
-    # The field that drives a dipole changes as the dipole does, over the polarizability.
+    eigenvalue = np.where(np.abs(eigenvalue) > NO_ABSORPTION * largest, np.abs(eigenvalue), 0.0)
+    # The field that drives a dipole is the dipole over the polarizability.
+    result: ComplexArray = np.sqrt(eigenvalue)[..., None] * (np.swapaxes(vector, -1, -2).conj() @ np.linalg.pinv(alpha))
+    return result
+
+
+def _absorbed_alone(dipoles: Dipoles, moved: ComplexArray) -> ComplexArray:
+    """Absorption in units of hbar eps0/4 where a particle's dipole depends on its own place only."""
     n = dipoles.n_particles
-    flat = derivative.reshape(n, dipoles.size, 3 * n)
-    field = np.matmul(np.linalg.pinv(alpha), flat)
-    seen = np.sqrt(eigenvalue)[..., None] * np.einsum("nji,njm->nim", vector.conj(), field)
-    seen = seen.reshape(n * dipoles.size, 3 * n)
-    result: ComplexArray = 0.25 * constants.hbar * constants.epsilon_0 * (seen.T @ seen.conj())
+    seen = np.einsum("nij,naj->nai", _absorbing_field(dipoles), moved)
+    result = np.zeros((n, 3, n, 3), dtype=np.complex128)
+    result[np.arange(n), :, np.arange(n), :] = np.einsum("nai,nbi->nab", seen, seen.conj())
+    return result.reshape(3 * n, 3 * n)
+
+
+def _absorbed(dipoles: Dipoles, derivative: ComplexArray) -> ComplexArray:
+    """The same where every dipole depends on all places."""
+    n, s = dipoles.n_particles, dipoles.size
+    seen = np.matmul(_absorbing_field(dipoles), derivative.reshape(n, s, 3 * n)).reshape(n * s, 3 * n)
+    result: ComplexArray = seen.T @ seen.conj()
     return result
 
 
