@@ -121,7 +121,9 @@ class GaussianTweezer(_Beam):
     This E solves the paraxial wave equation, and its divergence is of order 1/kw relative to k|E|. With `longitudinal`
     it gets the first correction of Lax and Davis, :math:`E_n = (i/k) \nabla_\perp \cdot E_\perp`; the divergence left
     is :math:`-\Delta_\perp/2k^2` of the former one, and Ampere's law holds to order :math:`(kw)^{-3}` instead of
-    :math:`(kw)^{-1}`.
+    :math:`(kw)^{-1}`. The power through a plane is then P of `amplitude_of_power` exactly, without it
+    :math:`P (1 - 1/(kw)^2)`; and circular light carries the angular momentum :math:`\pm P/\omega` per time, without it
+    only half of that.
 
     Parameters
     ----------
@@ -188,12 +190,12 @@ class GaussianTweezer(_Beam):
         return rayleigh_range(self.wavelength, self.waist)
 
     def paraxial_error(self) -> float:
-        """Size of the terms that the paraxial approximation leaves out, ``1/(k w)^2``.
+        r"""Size of the terms that the paraxial approximation leaves out, ``1/(k w)^2``.
 
         Returns
         -------
         float
-            Relative to the field; at most 0.1.
+            Relative to the field; at most :math:`1/\pi^2`.
         """
         return 1.0 / (self.wavenumber * self.waist) ** 2
 
