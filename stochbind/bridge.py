@@ -160,7 +160,7 @@ def work_forms(oscillators: Oscillators, step: float) -> tuple[list[tuple[int, i
 
 
 def heat_forms(oscillators: Oscillators, step: float) -> FloatArray:
-    r"""Forms of the heat that each particle receives in one step from its bath and from recoil.
+    r"""Forms of the heat that each oscillator receives in one step from its bath and from recoil.
 
     Underdamped, from its definition: :math:`\int (-m_j\gamma_j v_j^2\,dt + v_j \circ d\xi_j)`. Overdamped,
     :math:`-\int F_j \circ dq_j` with all forces on j. It obeys the first law with `work_forms`:
@@ -184,7 +184,7 @@ def heat_forms(oscillators: Oscillators, step: float) -> FloatArray:
         As of `area_forms`.
     """
     equations = oscillators.langevin()
-    n = oscillators.n_particles
+    n = oscillators.n_oscillators
     unit = equations.unit
     if oscillators.mass is None:
         pairs = [(j, k) for j in range(n) for k in range(n)]

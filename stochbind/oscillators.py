@@ -9,8 +9,10 @@ Theory page, eq. (10).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import constants
@@ -21,6 +23,32 @@ from stochbind.errors import PlanError, ScenarioError
 from stochbind.forces import Force
 from stochbind.langevin import Langevin, Moments
 from stochbind.stability import Coordinate
+
+#: Most directions of motion.
+MOST_AXES = 3
+
+
+def checked_axes(name: str, axes: Any) -> tuple[str, ...]:
+    """Names of directions as a tuple, or `ScenarioError` unless they are one to three different names."""
+    given = tuple(axes) if isinstance(axes, (tuple, list)) else (axes,)
+    good = all(isinstance(axis, str) and axis.isidentifier() for axis in given) and len(set(given)) == len(given)
+    if not (good and 1 <= len(given) <= MOST_AXES):
+        raise ScenarioError(
+            f'`{name}` must be the name of a direction, or one to {MOST_AXES} different names such as ("x", "z"), but '
+            f"is {checks.short(axes)}."
+        )
+    return given
+
+
+def oscillator_names(n_particles: int, axes: Sequence[str]) -> tuple[str, ...]:
+    """Names of oscillators in their order, of each particle along one axis after another: "0", or "0x", "0y"."""
+    return tuple(f"{j}{axis if len(axes) > 1 else ''}" for j in range(n_particles) for axis in axes)
+
+
+def coordinate_names(coordinates: Sequence[Coordinate]) -> list[str]:
+    """Names of coordinates, such as "position 0"; where there are several axes, "position 0x"."""
+    several = len({c.axis for c in coordinates}) > 1
+    return [f"{c.quantity} {c.particle}{c.axis if several else ''}" for c in coordinates]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -42,8 +70,9 @@ class Oscillators:
     diffusion : (N, N) float or complex, optional
         D: momentum diffusion beside that of the baths, such as photon recoil [N^2 s]. Hermitian, positive
         semidefinite; only its real part is noise, its imaginary part is already in the coupling.
-    axis : str
-        Name of the direction of motion.
+    axis : str or tuple of str
+        Names of the A directions of motion. With several, each particle is A oscillators: oscillator i is particle
+        ``i // A`` along axis ``i % A``, and N counts oscillators. Bath, mass and friction are given for each.
     reduced : bool
         Reduced units, with Boltzmann's constant one.
     forces : sequence of Force
@@ -63,13 +92,19 @@ class Oscillators:
     coupling: FloatArray
     mass: FloatArray | None = None
     diffusion: ComplexArray | FloatArray | None = None
-    axis: str = "x"
+    axis: str | tuple[str, ...] = "x"
     reduced: bool = False
     forces: tuple[Force, ...] = ()
 
     def __post_init__(self) -> None:
         stiffness = checks.array("stiffness", self.stiffness, ("N",))
         n = len(stiffness)
+        axes = checked_axes("axis", (self.axis,) if isinstance(self.axis, str) else self.axis)
+        if n % len(axes):
+            raise ScenarioError(
+                f"`stiffness` must hold {len(axes)} values for each particle, one along each of {', '.join(axes)}, but "
+                f"holds {n}."
+            )
         friction = checks.positive("friction", checks.array("friction", self.friction, (n,)), or_zero=True)
         if self.mass is None:
             checks.positive("friction", friction)
@@ -98,14 +133,31 @@ class Oscillators:
             "bath_temperature": temperature,
             "coupling": coupling,
             "diffusion": diffusion,
+            "axis": axes,
             "forces": Force.require_all(self.forces),
         }.items():
             object.__setattr__(self, name, value)
 
     @property
-    def n_particles(self) -> int:
-        """Number of particles N."""
+    def axes(self) -> tuple[str, ...]:
+        """Names of the directions of motion."""
+        assert isinstance(self.axis, tuple)
+        return self.axis
+
+    @property
+    def n_oscillators(self) -> int:
+        """Number of oscillators N: one for each particle and axis."""
         return len(self.stiffness)
+
+    @property
+    def n_particles(self) -> int:
+        """Number of particles."""
+        return self.n_oscillators // len(self.axes)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Name of each oscillator: that of its particle, "0", or with several axes of both, "0x"."""
+        return oscillator_names(self.n_particles, self.axes)
 
     @property
     def overdamped(self) -> bool:
@@ -148,12 +200,13 @@ class Oscillators:
 
     @cached_property
     def _langevin(self) -> Langevin:
-        n = self.n_particles
+        n = self.n_oscillators
         friction, force, noise = self.friction, self.force_matrix, self.force_noise
         with np.errstate(divide="ignore", invalid="ignore"):
             heating = np.where(friction > 0, np.diagonal(noise) / friction, 0.0)
         energy = float(heating.max()) or self.boltzmann
-        label = tuple(Coordinate("position", j, self.axis) for j in range(n))
+        place = [(j, axis) for j in range(self.n_particles) for axis in self.axes]
+        label = tuple(Coordinate("position", *where) for where in place)
         if self.mass is None:
             rate = float(np.abs(self.stiffness / friction).max()) or 1.0
             # A stiffness of the same order for all, so that positions come out of order one.
@@ -182,7 +235,7 @@ class Oscillators:
         return Langevin(
             drift_matrix=drift,
             noise_covariance=covariance,
-            coordinate=label + tuple(Coordinate("velocity", j, self.axis) for j in range(n)),
+            coordinate=label + tuple(Coordinate("velocity", *where) for where in place),
             unit=np.concatenate([velocity / rate, velocity]),
             time_unit=1.0 / rate,
             reduced=self.reduced,

@@ -1,11 +1,12 @@
 """Figures. One function per panel, which draws what it is given and computes nothing.
 
 Colour is the particle (the receiver, for pairs), the marker is the quantity, points with error bars are simulated, and
-lines are exact.
+lines are exact. Where particles move along several axes, labels such as "0x" name both.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -34,10 +35,16 @@ class Response(NamedTuple):
         [rad/s].
     value : (n, N, N) complex
         Displacement of j per force on k [m/N].
+    names : tuple of str
+        Of the oscillators; by default their numbers.
+    pair : (int, int)
+        Two oscillators, whose response to each other is drawn.
     """
 
     angular_frequency: FloatArray
     value: ComplexArray
+    names: tuple[str, ...] = ()
+    pair: tuple[int, int] = (0, 1)
 
 
 def overview(
@@ -92,13 +99,16 @@ def overview(
 
 
 def paths(ax: Axes, dataset: xr.Dataset, *, reduced: bool = False, n_saves: int = 60) -> Axes:
-    """Position of the particles in trajectory 0, over the last states of the record."""
-    part = dataset["position"].isel(trajectory=0, axis=0, time=slice(-n_saves, None))
-    position, time = part.to_numpy(), part["time"].to_numpy()
+    """Position of the particles in trajectory 0, over the last states of the record; a style for each axis."""
+    part = dataset["position"].isel(trajectory=0, time=slice(-n_saves, None))
+    position, time, axes = part.to_numpy(), part["time"].to_numpy(), part["axis"].to_numpy()
     factor, prefix = _scale(position, reduced)
     time_factor, time_prefix = _scale(time - time[0], reduced)
     for j in range(min(position.shape[1], len(_COLORS))):
-        ax.plot((time - time[0]) / time_factor, position[:, j] / factor, ".-", color=_COLORS[j], lw=1, label=f"{j}")
+        for a, (axis, style) in enumerate(zip(axes, (".-", ".--", ".:"), strict=False)):
+            label = f"{j}{axis if len(axes) > 1 else ''}"
+            y = position[:, j, a] / factor
+            ax.plot((time - time[0]) / time_factor, y, style, color=_COLORS[j], lw=1, label=label)
     ax.set(
         xlabel="time" + ("" if reduced else f" ({time_prefix}s)"),
         ylabel="position" + ("" if reduced else f" ({prefix}m)"),
@@ -109,13 +119,14 @@ def paths(ax: Axes, dataset: xr.Dataset, *, reduced: bool = False, n_saves: int 
 
 
 def temperatures(ax: Axes, validation: Validation, bath_temperature: FloatArray, *, reduced: bool = False) -> Axes:
-    """Kinetic and position temperature of each particle, and that of its bath."""
-    n = min(len(bath_temperature), _MOST)
-    for shift, marker, name in ((-0.15, "o", "kinetic temperature"), (0.15, "s", "position temperature")):
-        rows = [row for row in validation.rows if row.quantity == name and int(row.where) < n]
+    """Kinetic and position temperature of each particle, and that of its bath; or of each particle along each axis."""
+    known = ("kinetic temperature", "position temperature")
+    names = list(dict.fromkeys(row.where for row in validation.rows if row.quantity in known))[:_MOST]
+    n = len(names)
+    for shift, marker, name in zip((-0.15, 0.15), "os", known, strict=True):
+        rows = [row for row in validation.rows if row.quantity == name and row.where in names]
         for row in rows:
-            j = int(row.where)
-            _point(ax, j + shift, row, marker, _COLORS[j % len(_COLORS)], 1.0)
+            _point(ax, names.index(row.where) + shift, row, marker, _color(row.where), 1.0)
         if rows:
             ax.plot([], [], marker, color="0.4", ms=4, label=name.removesuffix(" temperature"))
     ax.hlines(bath_temperature[:n], np.arange(n) - 0.4, np.arange(n) + 0.4, color="0.6", ls=":", label="bath")
@@ -127,7 +138,7 @@ def temperatures(ax: Axes, validation: Validation, bath_temperature: FloatArray,
         for set_formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
             set_formatter("{x:g}")
     ax.set(xlabel="particle", ylabel="temperature" + ("" if reduced else " (K)"), title="temperatures")
-    ax.set_xticks(range(n))
+    ax.set_xticks(range(n), names)
     ax.legend(frameon=False, fontsize="small")
     return ax
 
@@ -138,9 +149,8 @@ def currents(ax: Axes, validation: Validation, *, reduced: bool = False) -> Axes
     factor, prefix = _scale(np.array([_truth(row) for row in rows]), reduced)
     labels = []
     for at, row in enumerate(rows):
-        receiver = int(row.where.split(" ")[0])
         marker = "o" if row.quantity == "heat current" else "s"
-        _point(ax, at, row, marker, _COLORS[receiver % len(_COLORS)], factor)
+        _point(ax, at, row, marker, _color(row.where), factor)
         labels.append(f"{row.where} ← bath" if row.quantity == "heat current" else row.where.replace("<-", "←"))
     ax.axhline(0, color="0.8", lw=0.8, zorder=0)
     ax.set_xticks(range(len(rows)), labels, rotation=0 if len(rows) <= 4 else 90, fontsize="small")
@@ -155,19 +165,22 @@ def currents(ax: Axes, validation: Validation, *, reduced: bool = False) -> Axes
 
 
 def susceptibilities(ax: Axes, exact: Response, found: Response | None, *, reduced: bool = False) -> Axes:
-    """Response of particles 0 and 1 to a force on the other, both ways: lines exact, points from the record."""
+    """Response of two oscillators to a force on the other, both ways: lines exact, points from the record."""
     omega, size = exact.angular_frequency, np.abs(exact.value)
     factor, prefix = _scale(omega / (2 * np.pi), reduced)
     turn = 1.0 if reduced else 2 * np.pi * factor
-    pairs = [(0, 1), (1, 0)] if size.shape[-1] > 1 else [(0, 0)]
+    pairs = [exact.pair, exact.pair[::-1]] if size.shape[-1] > 1 else [(0, 0)]
+    names = exact.names or tuple(map(str, range(size.shape[-1])))
     top = max(float(size[:, j, k].max()) for j, k in pairs) or 1.0
     floor = 1e-3 * top
     for j, k in pairs:
-        color = _COLORS[j]
+        color = _color(names[j])
+        if j > k and color == _color(names[k]):
+            color = "0.3"  # two axes of one particle
         if size[:, j, k].max() > floor:
-            ax.semilogy(omega / turn, size[:, j, k], color=color, lw=1, label=f"{j} ← force on {k}")
+            ax.semilogy(omega / turn, size[:, j, k], color=color, lw=1, label=f"{names[j]} ← force on {names[k]}")
         else:
-            below = f"{j} ← force on {k}: exact value below the frame"
+            below = f"{names[j]} ← force on {names[k]}: exact value below the frame"
             ax.annotate(below, (0.03, 0.93), xycoords="axes fraction", color=color, fontsize="small")
         if found is not None:
             ax.semilogy(found.angular_frequency / turn, np.abs(found.value[:, j, k]), ".", color=color, ms=4)
@@ -192,7 +205,7 @@ def deviations(ax: Axes, validation: Validation) -> Axes:
     for edge, shade in ((5, "0.96"), (2, "0.9")):
         ax.axhspan(-edge, edge, color=shade, lw=0)
     for at, row in enumerate(rows):
-        color = _COLORS[int(row.where.split(" ")[0]) % len(_COLORS)] if row.where else "0.3"
+        color = _color(row.where) if row.where else "0.3"
         ax.plot(at, np.clip(row.z, -8, 8), "o", ms=4, color=color)
     if len(rows) <= 40:
         labels = [f"{row.quantity} {row.where.replace(' <- ', '←')}".strip() for row in rows]
@@ -205,6 +218,13 @@ def deviations(ax: Axes, validation: Validation) -> Axes:
         title=f"deviation from exact, in standard errors; largest of {len(rows)}: {abs(validation.worst.z):.2f}",
     )
     return ax
+
+
+def _color(where: str) -> str:
+    """Colour of the particle that a label such as "0", "0x" or "0x <- 1z" begins with."""
+    number = re.match(r"\d+", where)
+    assert number is not None
+    return _COLORS[int(number[0]) % len(_COLORS)]
 
 
 def _point(ax: Axes, at: float, row: Row, marker: str, color: str, factor: float) -> None:

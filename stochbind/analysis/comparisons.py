@@ -123,10 +123,10 @@ def without_steady_state(dataset: xr.Dataset) -> list[str]:
 
 
 def strongest_pairs(array: Oscillators) -> list[tuple[int, int]]:
-    """The most strongly coupled pairs j < k, at most six, in the order of the particles."""
+    """The most strongly coupled pairs j < k of oscillators, at most six, in their order."""
     strength = np.triu(np.abs(array.coupling) + np.abs(array.coupling.T), 1)
     order = np.argsort(-strength, axis=None, kind="stable")[:MOST_PAIRS]
-    pairs = [divmod(int(i), array.n_particles) for i in order]
+    pairs = [divmod(int(i), array.n_oscillators) for i in order]
     return sorted((j, k) for j, k in pairs if strength[j, k] > 0)
 
 
@@ -149,14 +149,14 @@ def _correlations(run: _Run) -> Iterator[Comparison]:
     pairs = strongest_pairs(run.array)
     j, k = _indices(run.array, [*pairs, *((k, j) for j, k in pairs)])
     square = np.diagonal(steady_correlation(run.equations, 0.0)[0])
-    scale = np.sqrt(square[j] * square[k])
+    scale, where = np.sqrt(square[j] * square[k]), _names(run.array, j, k)
     sample = _positions(run, "correlation", lag=chosen)[..., j, k]
     truth = steady_correlation(run.equations, lag[chosen])[..., j, k]
     count = run.dataset["correlation_count"].to_numpy()
     time = "" if run.equations.reduced else " s"
     for row, index in enumerate(chosen):
         name = f"correlation after {lag[index]:.3g}{time}"
-        yield Comparison(name, "m^2", _names(j, k), online.group_mean(sample[:, row], count), truth[row], scale)
+        yield Comparison(name, "m^2", where, online.group_mean(sample[:, row], count), truth[row], scale)
 
 
 def _spectra(run: _Run) -> Iterator[Comparison]:
@@ -165,12 +165,12 @@ def _spectra(run: _Run) -> Iterator[Comparison]:
     spacing = float(frequency[1])
     window = 2 * (len(frequency) - 1)
     _, exact = steady_spectrum(run.equations, 1.0 / (window * spacing), window)
-    n = run.array.n_particles
+    n = run.array.n_oscillators
     j, k = _indices(run.array, strongest_pairs(run.array))
     sample, truth = _positions(run, "cross_spectrum")[..., j, k], exact[:, j, k]
     count = run.dataset["spectrum_count"].to_numpy()
     edge = _band_edges(truth[:, :n].real)
-    where = _names(j, k)
+    where = _names(run.array, j, k)
     for band, (low, high) in enumerate(pairwise(edge), 1):
         found: ComplexArray = sample[:, low:high].sum(axis=1) * spacing
         mean = truth[low:high].sum(axis=0) * spacing
@@ -223,7 +223,8 @@ def _shares(run: _Run, of: str) -> Iterator[Comparison]:
             estimate = online.group_mean((sample * bins).sum(axis=-1)[:, kept], total)
             least = np.sqrt(truth[kept] * (1.0 - truth[kept]) / n_states)
             estimate = replace(estimate, stderr=np.maximum(estimate.stderr, least))
-            yield Comparison(f"{of} {name}", "", tuple(map(str, kept)), estimate, truth[kept])
+            where = tuple(run.array.names[i] for i in kept)
+            yield Comparison(f"{of} {name}", "", where, estimate, truth[kept])
 
 
 def _band_edges(density: FloatArray) -> list[int]:
@@ -236,20 +237,21 @@ def _band_edges(density: FloatArray) -> list[int]:
 
 def _indices(array: Oscillators, pairs: list[tuple[int, int]]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Rows and columns: the diagonal first, then the pairs."""
-    own = range(array.n_particles)
+    own = range(array.n_oscillators)
     return (
         np.array([*own, *(j for j, _ in pairs)], dtype=np.intp),
         np.array([*own, *(k for _, k in pairs)], dtype=np.intp),
     )
 
 
-def _names(j: npt.NDArray[np.intp], k: npt.NDArray[np.intp]) -> tuple[str, ...]:
-    return tuple(str(a) if a == b else f"{a} <- {b}" for a, b in zip(j, k, strict=True))
+def _names(array: Oscillators, j: npt.NDArray[np.intp], k: npt.NDArray[np.intp]) -> tuple[str, ...]:
+    names = array.names
+    return tuple(names[a] if a == b else f"{names[a]} <- {names[b]}" for a, b in zip(j, k, strict=True))
 
 
 def _positions(run: _Run, name: str, **index: Any) -> npt.NDArray[Any]:
     """Values of a statistic of pairs of positions, receiver and sender last."""
-    n = run.array.n_particles
+    n = run.array.n_oscillators
     sample = online.ordered(run.dataset[name].isel(**index), run.equations)
     result: npt.NDArray[Any] = sample.isel(coordinate=slice(n), coordinate_from=slice(n)).to_numpy()
     return result

@@ -12,6 +12,7 @@ from stochbind.analysis.statistics import Estimate, Record, weighted_mean
 from stochbind.checks import FloatArray
 from stochbind.errors import PlanError, ScenarioError, TooFewSamplesError
 from stochbind.langevin import Langevin
+from stochbind.oscillators import coordinate_names
 
 
 def record_of_moments(dataset: xr.Dataset, equations: Langevin, *, start: float = 0.0) -> Record:
@@ -197,7 +198,8 @@ def histogram(dataset: xr.Dataset, of: str) -> xr.Dataset:
     xarray.Dataset
         `value` and `stderr`, dims (particle, bin), or (particle, source, bin) for work; shares of a particle add up to
         one. `lower` and `upper`, (particle, bin), are the edges in SI; the outer bins reach to infinity. The
-        probability density is ``value / (upper - lower)``.
+        probability density is ``value / (upper - lower)``. Where particles move along several axes, the dim is
+        `oscillator` in place of `particle`.
 
     Raises
     ------
@@ -213,9 +215,8 @@ def histogram(dataset: xr.Dataset, of: str) -> xr.Dataset:
     dims = tuple("bin" if dim == f"{of}_bin" else str(dim) for dim in counts.dims)
     result = _labelled(xr.DataArray(share, dims=dims), xr.DataArray(total, dims=("group",)))
     attrs = {"units": dataset[f"histogram_{of}_edge"].attrs.get("units", "")}
-    return result.assign(
-        lower=(("particle", "bin"), edge[:, :-1], attrs), upper=(("particle", "bin"), edge[:, 1:], attrs)
-    )
+    sides = (dims[1], "bin")
+    return result.assign(lower=(sides, edge[:, :-1], attrs), upper=(sides, edge[:, 1:], attrs))
 
 
 def histogram_shares(dataset: xr.Dataset, of: str) -> tuple[FloatArray, FloatArray]:
@@ -249,7 +250,8 @@ def current(dataset: xr.Dataset, name: str, *, start: float = 0.0) -> xr.Dataset
     Returns
     -------
     xarray.Dataset
-        `value` and `stderr` [W, or W^2], dims (particle,), and (particle, source) for work.
+        `value` and `stderr` [W, or W^2], dims (particle,), and (particle, source) for work; where particles move along
+        several axes, `oscillator` in place of `particle`.
 
     Raises
     ------
@@ -343,7 +345,7 @@ def ordered(sample: xr.DataArray, equations: Langevin) -> xr.DataArray:
         If the equations have other coordinates.
     """
     labels = list(map(str, sample["coordinate"].to_numpy()))
-    wanted = [f"{c.quantity} {c.particle}" for c in equations.coordinate]
+    wanted = coordinate_names(equations.coordinate)
     if sorted(labels) != sorted(wanted):
         raise ScenarioError(
             f"The dataset holds the coordinates {_listed(labels)}, but the equations have {_listed(wanted)}."

@@ -241,7 +241,8 @@ def record(dataset: xr.Dataset, equations: Langevin, *, start: int = 0) -> Recor
         previous: FloatArray | None = None
         for column in range(start, n_times, slab):
             part = dataset.isel(trajectory=rows, time=slice(column, min(column + slab, n_times)))
-            state = np.concatenate([part[name].to_numpy()[..., 0] for name in names], axis=-1) / equations.unit
+            parts = [part[name].to_numpy() for name in names]
+            state = np.concatenate([value.reshape(*value.shape[:2], -1) for value in parts], axis=-1) / equations.unit
             if not np.isfinite(state).all():
                 raise IncompleteError("The record has states that were never computed; finish the run first.")
             joined = state if previous is None else np.concatenate([previous, state], axis=1)

@@ -17,7 +17,7 @@ def _blocks(array: Oscillators, second: FloatArray) -> tuple[FloatArray, FloatAr
     """SI moments of positions, of (velocity of j, position of k), and of velocities; the last two need masses."""
     unit = array.langevin().unit
     moment = second * np.outer(unit, unit)
-    n = array.n_particles
+    n = array.n_oscillators
     return moment[..., :n, :n], moment[..., n:, :n], moment[..., n:, n:]
 
 
@@ -93,7 +93,7 @@ def recoil_heating(array: Oscillators, second: FloatArray) -> FloatArray:
 
     Photon recoil heats at a constant rate, whatever the state.
     """
-    shape = (*second.shape[:-2], array.n_particles)
+    shape = (*second.shape[:-2], array.n_oscillators)
     if array.mass is None:
         return np.zeros(shape)
     return np.broadcast_to(np.real(_diagonal(np.asarray(array.diffusion))) / array.mass, shape)

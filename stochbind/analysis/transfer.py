@@ -121,7 +121,7 @@ def resonance(array: Oscillators) -> FloatArray:
     The root mean square of the two trap frequencies; zero if overdamped.
     """
     if array.mass is None:
-        return np.zeros((array.n_particles,) * 2)
+        return np.zeros((array.n_oscillators,) * 2)
     square = np.abs(array.stiffness) / array.mass
     result: FloatArray = np.sqrt(0.5 * (square[:, None] + square[None, :]))
     return result
@@ -144,7 +144,7 @@ def susceptibility(array: Oscillators, equations: Langevin, angular_frequency: f
     (N, N) complex
         Susceptibility, in the convention :math:`e^{-i\omega t}`.
     """
-    n = array.n_particles
+    n = array.n_oscillators
     response = equations.susceptibility(angular_frequency)
     inertia = array.friction if array.mass is None else array.mass
     drive = equations.time_unit / (inertia * equations.unit[-n:])
@@ -197,6 +197,25 @@ def spectrum(array: Oscillators, equations: Langevin, n_frequencies: int) -> tup
     """Susceptibility from zero to twice the fastest rate: frequencies [rad/s], (n,), and values [m/N], (n, N, N)."""
     omega = np.linspace(0.02, 2.0, n_frequencies) / equations.time_unit
     return omega, np.array([susceptibility(array, equations, value) for value in omega])
+
+
+def strongest_response(value: ComplexArray) -> tuple[int, int]:
+    """The two oscillators of an array of two or more of which one answers most to a force on the other.
+
+    Parameters
+    ----------
+    value : (n, N, N) complex
+        Susceptibility over frequency; see `spectrum`.
+
+    Returns
+    -------
+    (int, int)
+        In ascending order.
+    """
+    largest = np.abs(value).max(axis=0)
+    np.fill_diagonal(largest, -1.0)
+    j, k = divmod(int(largest.argmax()), len(largest))
+    return min(j, k), max(j, k)
 
 
 def found_spectrum(array: Oscillators, dataset: xr.Dataset, n_frequencies: int) -> tuple[FloatArray, ComplexArray]:
@@ -254,7 +273,7 @@ def resonant_susceptibility(array: Oscillators, equations: Langevin) -> ComplexA
     """Susceptibility of each pair at its own resonance [m/N], shape (N, N)."""
     frequency, where = np.unique(resonance(array), return_inverse=True)
     chi = np.array([susceptibility(array, equations, omega) for omega in frequency])
-    j, k = np.indices((array.n_particles,) * 2)
+    j, k = np.indices((array.n_oscillators,) * 2)
     result: ComplexArray = chi[where.reshape(j.shape), j, k]
     return result
 

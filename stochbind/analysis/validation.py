@@ -34,7 +34,8 @@ class Row(NamedTuple):
     Attributes
     ----------
     quantity, where, unit : str
-        What, of which particle or pair (receiver first), in which unit.
+        What, of which particle or pair (receiver first), in which unit. Where particles move along several axes,
+        oscillators are named by both, "0x".
     value, stderr, exact, z : float
         Estimate, standard error, exact mean over the same window, and their distance as a normal deviate
         (see `Estimate.z`). Where there is no exact answer, as with forces that are not linear, exact and z are NaN.
@@ -162,8 +163,8 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
             for row in rows
             if row.quantity in _ANY_FORCES and not array.overdamped
         ]
-        estimate, nothing = found.estimate(partial(_mean_square, array)), np.full(array.n_particles, math.nan)
-        rows += _rows("mean square position", "m^2", estimate, nothing, nothing)
+        estimate, nothing = found.estimate(partial(_mean_square, array)), np.full(array.n_oscillators, math.nan)
+        rows += _rows(array, "mean square position", "m^2", estimate, nothing, nothing)
     elif scenario.drive:
         notes.append("Directional transfer is left out, and the first law tells the power of the drives.")
     else:
@@ -191,7 +192,7 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
 
 
 def _mean_square(array: Oscillators, second: FloatArray) -> FloatArray:
-    n = array.n_particles
+    n = array.n_oscillators
     result: FloatArray = np.diagonal(second, axis1=-2, axis2=-1)[..., :n] * array.langevin().unit[:n] ** 2
     return result
 
@@ -208,7 +209,7 @@ def _linear_rows(scenario: Scenario, found: Record, exact: Record, steady: Float
     }
     if np.abs(array.coupling - array.coupling.T).max() > _ZERO_COUPLING * np.abs(array.coupling).max():
         functions["non-reciprocal power"] = (thermodynamics.non_reciprocal_power, "W")
-    if scenario.kind == "tweezers":
+    if scenario.kind != "oscillators":
         functions["light power"] = (thermodynamics.light_power, "W")
     if not array.overdamped:
         functions = {"kinetic temperature": (thermodynamics.kinetic_temperature, "K"), **functions}
@@ -219,7 +220,8 @@ def _linear_rows(scenario: Scenario, found: Record, exact: Record, steady: Float
         of = partial(function, array)
         estimate, truth = found.estimate(of), of(exact.second[0])
         final = of(steady) if steady is not None else np.full_like(truth, np.nan)
-        yield from _rows(name, unit, estimate, truth, final, skip=~(coupled | coupled.T) if name == "power" else None)
+        skip = ~(coupled | coupled.T) if name == "power" else None
+        yield from _rows(array, name, unit, estimate, truth, final, skip=skip)
 
     def residual(part: Record) -> FloatArray:
         return thermodynamics.first_law(array, part.second, part.first_state, part.last_state, found.duration)
@@ -230,7 +232,7 @@ def _linear_rows(scenario: Scenario, found: Record, exact: Record, steady: Float
         + np.abs(thermodynamics.heat_current(array, exact.second[0]))
         + np.abs(thermodynamics.power(array, exact.second[0])).sum(axis=-1)
     )
-    yield from _rows("first law", "W", estimate, residual(exact)[0], np.zeros(array.n_particles), scale=terms)
+    yield from _rows(array, "first law", "W", estimate, residual(exact)[0], np.zeros(array.n_oscillators), scale=terms)
 
 
 def _moment_rows(scenario: Scenario, dataset: xr.Dataset, initial: str, notes: list[str]) -> list[Row]:
@@ -252,7 +254,7 @@ def _moment_rows(scenario: Scenario, dataset: xr.Dataset, initial: str, notes: l
             of = partial(function, array)
             estimate, truth = window.found.estimate(of), of(window.exact.second[0])
             skip = array.coupling == 0.0 if name == "power" else None
-            rows += _rows(f"{name}, moments", unit, estimate, truth, np.full_like(truth, np.nan), skip=skip)
+            rows += _rows(array, f"{name}, moments", unit, estimate, truth, np.full_like(truth, np.nan), skip=skip)
     except TooFewSamplesError as error:
         notes.append(f"The moments are not compared: {error}")
     return rows
@@ -273,15 +275,16 @@ def _ledger_rows(
             estimate = replace(estimate, value=estimate.value - recoil)
         truth = np.full(estimate.value.shape, math.nan) if steady is None else function(array, steady)
         skip = None if name == "heat" else (np.abs(estimate.value) == 0)
-        yield from _rows(labels[name], "W", estimate, truth, truth, skip=skip)
+        yield from _rows(array, labels[name], "W", estimate, truth, truth, skip=skip)
 
 
 def _no_drives(array: Oscillators, second: FloatArray) -> FloatArray:
     del second
-    return np.full(array.n_particles, math.nan)
+    return np.full(array.n_oscillators, math.nan)
 
 
 def _rows(
+    array: Oscillators,
     name: str,
     unit: str,
     estimate: Estimate,
@@ -294,7 +297,7 @@ def _rows(
     for index in np.ndindex(np.shape(truth)):
         if isinstance(skip, np.ndarray) and skip[index]:
             continue
-        where = " <- ".join(map(str, index))
+        where = " <- ".join(array.names[i] for i in index)
         arrays = (estimate.value, estimate.stderr, truth, z, steady)
         yield Row(name, where, unit, *(float(values[index]) for values in arrays))
 
@@ -318,7 +321,7 @@ def _transfer_rows(
         return
     energy = transfer.energy_transfer(array, found)
     one_way = [
-        f"{j} <- {k}"
+        _pair_name(array, (j, k))
         for j, k in (item.direction for item in energy.found)
         if abs(array.coupling[k, j]) <= _ZERO_COUPLING * abs(array.coupling[j, k])
     ]
@@ -330,8 +333,8 @@ def _transfer_rows(
         truth = transfer.exact_energy_transfer(array, exact.second[0], item.direction)
         nothing = (math.nan, math.nan)
         final = nothing if steady is None else transfer.exact_energy_transfer(array, steady, item.direction)
-        yield from _transfer_pair("energy", item, truth, final)
-    _note_undetermined("Energy", energy, notes)
+        yield from _transfer_pair(array, "energy", item, truth, final)
+    _note_undetermined(array, "Energy", energy, notes)
     equations = array.langevin()
     if np.isnan(found.before).any():
         notes.append("Response is left out: the moments are of windows of one state, which hold no pairs.")
@@ -344,13 +347,18 @@ def _transfer_rows(
     chi = transfer.resonant_susceptibility(array, equations)
     for item in response.found:
         truth = transfer.exact_response_transfer(chi, item.direction)
-        yield from _transfer_pair("response", item, truth, truth)
-    _note_undetermined("Response", response, notes)
+        yield from _transfer_pair(array, "response", item, truth, truth)
+    _note_undetermined(array, "Response", response, notes)
 
 
-def _note_undetermined(name: str, transfers: transfer.Transfers, notes: list[str]) -> None:
+def _pair_name(array: Oscillators, pair: tuple[int, int]) -> str:
+    """Receiver and sender."""
+    return " <- ".join(array.names[i] for i in pair)
+
+
+def _note_undetermined(array: Oscillators, name: str, transfers: transfer.Transfers, notes: list[str]) -> None:
     if transfers.undetermined:
-        shown = ", ".join(f"{j} <- {k}" for j, k in transfers.undetermined[:4])
+        shown = ", ".join(_pair_name(array, pair) for pair in transfers.undetermined[:4])
         more = ", ..." if len(transfers.undetermined) > 4 else ""
         notes.append(
             f"{name} ratio left out for {len(transfers.undetermined)} of "
@@ -360,9 +368,13 @@ def _note_undetermined(name: str, transfers: transfer.Transfers, notes: list[str
 
 
 def _transfer_pair(
-    name: str, found: transfer.Transfer, truth: tuple[float, float], steady: tuple[float, float]
+    array: Oscillators,
+    name: str,
+    found: transfer.Transfer,
+    truth: tuple[float, float],
+    steady: tuple[float, float],
 ) -> Iterator[Row]:
-    where = f"{found.direction.receiver} <- {found.direction.sender}"
+    where = _pair_name(array, found.direction)
     for label, estimate, exact, final in zip(
         ("ratio", "asymmetry"), (found.ratio, found.asymmetry), truth, steady, strict=True
     ):

@@ -65,7 +65,8 @@ def info(
             report["store"] = of_store
         print(json.dumps(reports.json_ready(report), indent=2, allow_nan=False))
         return
-    print(f"{scenario.name} ({scenario.kind}, {scenario.n_particles} particles)")
+    along = f" along {', '.join(scenario.axes)}" if len(scenario.axes) > 1 else ""
+    print(f"{scenario.name} ({scenario.kind}, {scenario.n_particles} particles{along})")
     for text in (scenario.description, scenario.source and f"Source: {scenario.source}"):
         if text:
             print(text.strip())
@@ -136,7 +137,9 @@ def plot(
         raise errors.PlanError(f"`--output` must end in .png, .pdf or .svg, but is {str(output)!r}.")
     result, scenario = _validation(store)
     dataset, array = without_diverged(open_dataset(store), []), scenario.oscillators()
-    exact = plots.Response(*transfer.spectrum(array, array.langevin(), 800))
+    omega, value = transfer.spectrum(array, array.langevin(), 800)
+    pair = transfer.strongest_response(value) if len(array.axes) > 1 else (0, 1)
+    exact = plots.Response(omega, value, array.names, pair)
     found = None
     try:
         if not scenario.drive:  # their motion is not fluctuation

@@ -25,7 +25,7 @@ LARGEST_FORMS = 256 * 2**20
 
 
 class Ledger(NamedTuple):
-    """Work and heat since time zero, of shape (..., n_saves, ..., B); all in joules.
+    """Work and heat of N oscillators since time zero, of shape (..., n_saves, ..., B); all in joules.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ def ledger_tables(array: Oscillators, system: Langevin | Protocol, step: float) 
             if drive.particle is None:
                 raise PlanError(f"The ledger needs drives of particles, but drives[{f}] drives a coordinate.")
             drives.append(bridge.Drive(drive.drift(equations), drive.angular_frequency * equations.time_unit))
-            driven.append((int(equations.select("position")[drive.particle]), f))
+            driven.append((int(equations.select("position")[drive.oscillator(equations)]), f))
     assert isinstance(equations, Langevin)
     if equations.forces and array.overdamped:
         raise PlanError(
@@ -133,7 +133,7 @@ def settle(
         Since time zero.
     """
     equations = system.equations if isinstance(system, Protocol) else system
-    n, block = array.n_particles, states.shape[-1]
+    n, block = array.n_oscillators, states.shape[-1]
     unit = equations.unit
     work = np.zeros((len(states), n, n, block))
     drive_work = np.zeros((len(states), n, block))
@@ -147,8 +147,8 @@ def settle(
     row = len(pairs)
     if isinstance(system, Protocol):
         for drive in system.drives:
-            assert drive.particle is not None
-            drive_work[:, drive.particle] += drive.force * unit[drive.particle] * totals[:, row]
+            j = drive.oscillator(equations)
+            drive_work[:, j] += drive.force * unit[j] * totals[:, row]
             row += 1
     for force in equations.forces:
         assert force.active is not None
@@ -160,8 +160,8 @@ def settle(
 
 
 def _energy(array: Oscillators, equations: Langevin, states: FloatArray) -> FloatArray:
-    """Energy of each particle, harmonic, without interaction, (n_saves, N, B)."""
-    n = array.n_particles
+    """Energy of each oscillator, without interaction, (n_saves, N, B)."""
+    n = array.n_oscillators
     wide = (slice(None), None)
     result: FloatArray = 0.5 * (array.stiffness * equations.unit[:n] ** 2)[wide] * states[:, :n] ** 2
     if array.mass is not None:

@@ -18,6 +18,7 @@ from stochbind.checks import FloatArray
 from stochbind.engine.linearisation import force_slope, typical_slopes, with_drift
 from stochbind.errors import PlanError
 from stochbind.langevin import Langevin
+from stochbind.oscillators import coordinate_names
 from stochbind.propagation import EXTENDED_PRECISION_UP_TO
 from stochbind.protocols import Protocol
 
@@ -188,12 +189,12 @@ def require_small(solver: Solver, equations: Langevin, step: float, n_steps: int
             f"variances by {bias:.2g} of their value (limit {limit:g}); longer steps are just as exact, so use one of "
             f"{enough:.2g}{unit} or more."
         )
-    where = equations.coordinate[int(np.argmax(np.abs(verdict.variance)))]
+    where = coordinate_names(equations.coordinate)[int(np.argmax(np.abs(verdict.variance)))]
     amount = verdict.largest
     what = (
         "heats without bound and has no steady state"
         if math.isinf(amount)
-        else f"would make the steady variance of the {where.quantity} {where.particle} wrong by {_percent(amount, '+')}"
+        else f"would make the steady variance of the {where} wrong by {_percent(amount, '+')}"
     )
     shorter = _shorter(solver, equations, step, limit, slopes)
     raise PlanError(

@@ -334,7 +334,7 @@ def _compile_statistics(plan: Plan) -> None:
     """Take a window of one trajectory at rest into each statistic."""
     from stochbind.engine.reducers.accumulation import Accumulator
 
-    d, n = plan.equations.dimension, plan.scenario.n_particles
+    d, n = plan.equations.dimension, plan.scenario.n_oscillators
     for item in plan.reducers:
         length = item.window
         taker = Accumulator([item], first=-(-item.start // length) * length, n_trajectories=1, group=1)

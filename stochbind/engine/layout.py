@@ -7,6 +7,7 @@ kept in the store, and change no number.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import NamedTuple, Self
 
 from stochbind.engine import accounts
@@ -124,7 +125,7 @@ def recorded_width(plan: Plan) -> int:
     """Largest number of values of a recorded array, of one state of one trajectory; 0 if nothing is recorded."""
     if not plan.record:
         return 0
-    return plan.scenario.n_particles ** (2 if plan.ledger else 1)
+    return plan.scenario.n_oscillators ** (2 if plan.ledger else 1)
 
 
 def checkpoint_width(plan: Plan) -> int:
@@ -140,7 +141,7 @@ def checkpoint_width(plan: Plan) -> int:
 
 def state_width(plan: Plan) -> int:
     """Numbers that are recorded of one state of one trajectory."""
-    n = plan.scenario.n_particles
+    n = plan.scenario.n_oscillators
     return plan.scenario.langevin().dimension + (n * (n + 2) if plan.ledger else 0)
 
 
@@ -232,6 +233,17 @@ def quantities(plan: Plan) -> tuple[str, ...]:
         return ()
     states = ("position",) if plan.scenario.oscillators().overdamped else ("position", "velocity")
     return (*states, *LEDGER) if plan.ledger else states
+
+
+def row_dimension(axes: Collection[str]) -> str:
+    """Dimension of what there is for each oscillator: "particle", or "oscillator" where particles move along several.
+
+    Parameters
+    ----------
+    axes : collection of str
+        Names of the directions of motion.
+    """
+    return "particle" if len(axes) == 1 else "oscillator"
 
 
 #: What a ledger records.

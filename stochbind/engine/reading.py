@@ -38,7 +38,8 @@ def open_dataset(path: str | Path) -> xr.Dataset:
         is, `scenario` holds its scenario file, `initial` its initial state, `fingerprint` its identity. `diverged`
         lists the trajectories that left the range of floating-point numbers, and `diverged_time` the time of the first
         kept state that shows it [s]; without a record, the end of the part of the run in which they did. With a ledger
-        there are also `work`, `heat` and `drive_work` since time zero [J].
+        there are also `work`, `heat` and `drive_work` since time zero [J], of each particle; where particles move along
+        several axes, of each `oscillator`, with names such as "0x".
 
     Raises
     ------
@@ -73,17 +74,20 @@ def dataset_of(store: Store) -> xr.Dataset:
         dataset: xr.Dataset = xr.open_zarr(files, consolidated=False, chunks={})
     except Exception as error:  # xarray's errors on damaged metadata are of many kinds
         raise StoreDamagedError(f"{store.path}: cannot be opened as a dataset ({error}); copy it again.") from None
-    axis = [store.plan.scenario.axis]
+    scenario = store.plan.scenario
     for name in store.quantities:
         dataset[name].attrs.pop("axis_name", None)
     done, diverged = store.done, store.diverged
     if store.quantities:
-        dataset = dataset.assign_coords(axis=("axis", np.array(axis)))
+        dataset = dataset.assign_coords(axis=("axis", np.array(scenario.axes)))
     dataset = dataset.assign(statistics_in_si(store))
+    if "oscillator" in dataset.dims:
+        names = np.array(scenario.oscillators().names)
+        dataset = dataset.assign_coords({dim: (dim, names) for dim in ("oscillator", "source") if dim in dataset.dims})
     dataset = dataset.set_coords([name for name in dataset if str(name).endswith(_COORDINATES)])
     dataset.attrs = {
-        "title": store.plan.scenario.name,
-        "scenario": store.plan.scenario.to_toml(),
+        "title": scenario.name,
+        "scenario": scenario.to_toml(),
         "initial": store.plan.initial,
         "fingerprint": store.plan.fingerprint,
         "own_forces": len(store.plan.forces),

@@ -16,11 +16,12 @@ from stochbind.checks import FloatArray
 from stochbind.engine import accounts, bias, noise
 from stochbind.engine.blocks import initial_state, n_cores
 from stochbind.engine.independent import SOLVERS
+from stochbind.engine.layout import row_dimension
 from stochbind.engine.requests import positive_number, require_fit, require_ledger, require_name
 from stochbind.engine.solvers import System, equations_of
 from stochbind.errors import PlanError
 from stochbind.langevin import Langevin, Moments
-from stochbind.oscillators import Oscillators
+from stochbind.oscillators import Oscillators, oscillator_names
 from stochbind.propagation import covariance_root
 from stochbind.protocols import Protocol
 
@@ -84,10 +85,12 @@ def simulate(
     Returns
     -------
     xarray.Dataset
-        `position` and `velocity` (trajectory, time, particle) in SI; or `amplitude` (trajectory, time, mode); with a
-        ledger also `heat`, `drive_work` (trajectory, time, particle) and `work` (trajectory, time, particle, source)
-        since time zero [J]. A trajectory that leaves the range of floating-point numbers is not finite from there on;
-        the attribute `diverged` lists such trajectories, and `diverged_time` when they were first seen so [s].
+        `position` and `velocity` (trajectory, time, particle) in SI, with a dim `axis` behind where particles move
+        along several axes; or `amplitude` (trajectory, time, mode); with a ledger also `heat`, `drive_work`
+        (trajectory, time, particle) and `work` (trajectory, time, particle, source) since time zero [J], with a dim
+        `oscillator` in place of `particle` where there are several axes. A trajectory that leaves the range of
+        floating-point numbers is not finite from there on; the attribute `diverged` lists such trajectories, and
+        `diverged_time` when they were first seen so [s].
 
     Raises
     ------
@@ -117,7 +120,7 @@ def simulate(
     if ledger is not None:
         require_ledger(solver)
         _require_same(ledger, equations)
-    n_saves, n = n_steps // save_every, 0 if ledger is None else ledger.n_particles
+    n_saves, n = n_steps // save_every, 0 if ledger is None else ledger.n_oscillators
     _require_room(8 * n_saves * n_trajectories * (equations.dimension + n * (n + 2)))
     with checks.in_range(PlanError):
         program = SOLVERS[solver].program(system, step, n_steps, allowed_bias=allowed_bias)
@@ -231,6 +234,16 @@ def _require_same(ledger: Any, equations: Langevin) -> None:
         raise PlanError("`ledger` must be the Oscillators that `system` describes, but their equations are others.")
 
 
+def _axes(equations: Langevin) -> tuple[tuple[str, ...], int]:
+    """Axes along which particles move, and the number of particles; one axis unless each moves along all, in order."""
+    names = dict.fromkeys(c.quantity for c in equations.coordinate)
+    places = [[(c.particle, c.axis) for c in equations.coordinate if c.quantity == name] for name in names]
+    axes = tuple(dict.fromkeys(axis for _, axis in places[0]))
+    n = len(places[0]) // len(axes)
+    whole = [(j, axis) for j in range(n) for axis in axes]
+    return (axes, n) if all(found == whole for found in places) else (axes[:1], len(places[0]))
+
+
 def _dataset(equations: Langevin, states: FloatArray, time: FloatArray, arrays: dict[str, FloatArray]) -> xr.Dataset:
     unit = "" if equations.reduced else "s"
     values: dict[str, Any] = {}
@@ -240,10 +253,18 @@ def _dataset(equations: Langevin, states: FloatArray, time: FloatArray, arrays: 
     else:
         for name in dict.fromkeys(c.quantity for c in equations.coordinate):
             values[name] = (("trajectory", "time", "particle"), si[..., equations.select(name)])
+    coords: dict[str, Any] = {"time": ("time", time, {"units": unit})}
+    axes, n = _axes(equations)
+    row = row_dimension(axes)
+    if len(axes) > 1:
+        names = np.array(oscillator_names(n, axes))
+        coords |= {"axis": np.array(axes)} | ({"oscillator": names, "source": names} if arrays else {})
+        for name, (dims, data) in values.items():
+            values[name] = ((*dims, "axis"), data.reshape(*data.shape[:2], n, len(axes)))
     for name, array in arrays.items():
         extra = ("source",) if name == "work" else ()
-        values[name] = (("trajectory", "time", "particle", *extra), array)
-    dataset = xr.Dataset(values, coords={"time": ("time", time, {"units": unit})})
+        values[name] = (("trajectory", "time", row, *extra), array)
+    dataset = xr.Dataset(values, coords=coords)
     diverged = np.flatnonzero(~np.isfinite(states[:, -1]).all(axis=-1))
     dataset.attrs["diverged"] = diverged.tolist()
     first = [int(np.argmin(np.isfinite(states[index]).all(axis=-1))) for index in diverged]

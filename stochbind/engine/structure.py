@@ -21,7 +21,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.group import GroupMetadata
 
 from stochbind.engine.abstract_place import consolidate
-from stochbind.engine.layout import LEDGER, Layout, checkpoint_width, quantities
+from stochbind.engine.layout import LEDGER, Layout, checkpoint_width, quantities, row_dimension
 from stochbind.engine.plan import Plan
 from stochbind.langevin import Langevin
 
@@ -37,9 +37,9 @@ ENGINE = "engine/zarr.json"
 _UNITS = {
     "position": ("m", "displacement from equilibrium"),
     "velocity": ("m/s", "velocity"),
-    "work": ("J", "work on each particle by each other since time zero; on the diagonal, by its own trap"),
-    "heat": ("J", "heat from bath and recoil to each particle since time zero"),
-    "drive_work": ("J", "work of the drives on each particle since time zero"),
+    "work": ("J", "work on each {one} by each other since time zero; on the diagonal, by its own trap"),
+    "heat": ("J", "heat from bath and recoil to each {one} since time zero"),
+    "drive_work": ("J", "work of the drives on each {one} since time zero"),
 }
 _DIMENSIONS = ("trajectory", "time", "particle", "axis")
 
@@ -55,15 +55,17 @@ class ArrayPlan(NamedTuple):
 
 def arrays(plan: Plan, layout: Layout) -> dict[str, ArrayPlan]:
     """The arrays that runs fill, by name: recorded quantities, statistics, checkpoint and ledger."""
-    n, d = plan.scenario.n_particles, checkpoint_width(plan)
+    n, d = plan.scenario.n_oscillators, checkpoint_width(plan)
+    each = (plan.scenario.n_particles, len(plan.scenario.axes))
     block, saves, group = layout
     blocks, segments = -(-plan.n_trajectories // block), -(-plan.n_saves // saves)
-    states = ArrayPlan((plan.n_trajectories, plan.n_saves, n, 1), (block, saves, n, 1), "float64", _DIMENSIONS)
+    states = ArrayPlan((plan.n_trajectories, plan.n_saves, *each), (block, saves, *each), "float64", _DIMENSIONS)
+    dims = (*_DIMENSIONS[:2], row_dimension(plan.scenario.axes))
     checkpoint = ((segments, plan.n_trajectories, d), (1, block, d), "float64")
     ledger = ((blocks, segments, DIGEST_BYTES), (1, 1, DIGEST_BYTES), "uint8")
     shapes = {
-        "heat": ArrayPlan(states.shape[:3], states.chunks[:3], "float64", _DIMENSIONS[:3]),
-        "work": ArrayPlan((*states.shape[:3], n), (*states.chunks[:3], n), "float64", (*_DIMENSIONS[:3], "source")),
+        "heat": ArrayPlan((*states.shape[:2], n), (*states.chunks[:2], n), "float64", dims),
+        "work": ArrayPlan((*states.shape[:2], n, n), (*states.chunks[:2], n, n), "float64", (*dims, "source")),
     }
     shapes["drive_work"] = shapes["heat"]
     statistics = {}
@@ -238,10 +240,12 @@ def _add_records(group: zarr.Group, plan: Plan, layout: Layout) -> None:
     }
     for name in quantities(plan):
         si, meaning = _UNITS[name]
-        along = f" along {plan.scenario.axis}" if name not in LEDGER else ""
+        axes = ", ".join(plan.scenario.axes)
+        along = f" along {axes}" if name not in LEDGER else ""
+        meaning = meaning.format(one=row_dimension(plan.scenario.axes))
         meanings[name] = {"units": "" if plan.scenario.reduced else si, "long_name": meaning + along}
         if along:
-            meanings[name]["axis_name"] = plan.scenario.axis
+            meanings[name]["axis_name"] = axes
     if plan.statistics:
         group.create_group("statistics")
     for name, array in arrays(plan, layout).items():

@@ -27,7 +27,7 @@ import zarr
 from stochbind import checks
 from stochbind.engine import noise
 from stochbind.engine.checking import Damage, told
-from stochbind.engine.layout import Layout
+from stochbind.engine.layout import Layout, row_dimension
 from stochbind.engine.places import LocalPlace, Place, place
 from stochbind.engine.plan import Plan, differences
 from stochbind.engine.store import Store
@@ -385,7 +385,7 @@ def require_same_shape(sweep: Sweep, index: int, plan: Plan, first: Plan, layout
 
 def _require_free_names(sweep: Sweep, plan: Plan) -> None:
     """Raise `PlanError` if the name of an axis is that of a variable or a dimension of the dataset of a point."""
-    taken = {"diverged"}
+    taken = {"diverged", row_dimension(plan.scenario.axes)}
     for item in plan.reducers:
         for name, variable in item.variables().items():
             taken |= {name, f"{name}_from_time", *map(str, variable.dims)}

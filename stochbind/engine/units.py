@@ -196,11 +196,14 @@ class _Batch:
         """The recorded arrays in SI, each (n_trajectories, n_saves, ...)."""
         if not self._plan.record:
             return {}
-        n, unit = self._plan.scenario.n_particles, self._unit
+        n, unit, block = self._plan.scenario.n_oscillators, self._unit, states.shape[-1]
+        # Oscillators are ordered by particles, then axes.
+        shape = (block, len(states), self._plan.scenario.n_particles, len(self._plan.scenario.axes))
         with np.errstate(all="ignore"):
             result = {
-                name: (states[:, i * n : (i + 1) * n] * unit[i * n : (i + 1) * n, None]).transpose(2, 0, 1)[..., None]
-                for i, name in enumerate(("position", "velocity")[: len(unit) // n])
+                name: (states[:, part] * unit[part, None]).transpose(2, 0, 1).reshape(shape)
+                for name, part in (("position", slice(0, n)), ("velocity", slice(n, 2 * n)))
+                if part.stop <= len(unit)
             }
         bits = self._plan.keep_bits
         if bits is not None:

@@ -42,9 +42,14 @@ class Kick:
                 object.__setattr__(self, name, checks.array(name, getattr(self, name), shape))
 
     @classmethod
-    def momentum(cls, equations: Langevin, time: float, particle: int, momentum: float) -> Kick:
-        """The kick by an impulse [kg m/s] on one particle; overdamped, it displaces by impulse over friction."""
-        shift = Drive(particle, momentum, 0.0).drift(equations) / equations.time_unit
+    def momentum(
+        cls, equations: Langevin, time: float, particle: int, momentum: float, axis: str | None = None
+    ) -> Kick:
+        """The kick by an impulse [kg m/s] on one particle; overdamped, it displaces by impulse over friction.
+
+        Where particles move along several axes, `axis` is the name of one.
+        """
+        shift = Drive(particle, momentum, 0.0, axis=axis).drift(equations) / equations.time_unit
         return cls(time, shift=shift)
 
 
@@ -55,7 +60,7 @@ class Drive:
     Parameters
     ----------
     particle : int or None
-        Which position the force acts along, in their order.
+        Which particle the force acts on.
     force : float
         F [N].
     angular_frequency : float
@@ -65,6 +70,8 @@ class Drive:
     coordinate : int, optional
         Index of the coordinate that is driven, if `particle` is None; `force` is then the amplitude of its scaled
         drift [1/time_unit].
+    axis : str, optional
+        Name of the axis along which the force acts; needed where particles move along several.
     """
 
     particle: int | None
@@ -72,6 +79,7 @@ class Drive:
     angular_frequency: float
     phase: float = 0.0
     coordinate: int | None = None
+    axis: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("force", "angular_frequency", "phase"):
@@ -91,12 +99,28 @@ class Drive:
             index = checks.integer("coordinate", self.coordinate, minimum=0, maximum=last, error=ScenarioError)
             result[index] = self.force
         else:
-            last = len(equations.driven) - 1
-            if last < 0:
-                raise ScenarioError("Equations without positions are driven by `coordinate`, not by `particle`.")
-            index = checks.integer("particle", self.particle, minimum=0, maximum=last, error=ScenarioError)
+            index = self.oscillator(equations)
             result[equations.driven[index]] = self.force * equations.force_scale[index]
         return result
+
+    def oscillator(self, equations: Langevin) -> int:
+        """Which position is driven, in their order: of a particle that moves along several axes, that along `axis`.
+
+        Raises
+        ------
+        ScenarioError
+            If there is no such particle or axis, or the axis is not told.
+        """
+        places = [c for c in equations.coordinate if c.quantity == "position"]
+        if not places or self.particle is None:
+            raise ScenarioError("Equations without positions are driven by `coordinate`, not by `particle`.")
+        axes = tuple(dict.fromkeys(c.axis for c in places))
+        if self.axis not in axes and not (self.axis is None and len(axes) == 1):
+            raise ScenarioError(
+                f"`axis` of a drive must be one of {', '.join(axes)}, along which particles move, but is {self.axis!r}."
+            )
+        along = [i for i, c in enumerate(places) if self.axis in (None, c.axis)]
+        return along[checks.integer("particle", self.particle, minimum=0, maximum=len(along) - 1, error=ScenarioError)]
 
     def turns(self, time: Fraction) -> Fraction:
         """Phase gained in `time` [s], as a fraction of a turn in [0, 1)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import math
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy.typing as npt
 import tomli_w
@@ -70,9 +70,13 @@ class RunSettings(Part):
 
 
 class HarmonicDrive(Part):
-    """A sinusoidal force on one particle, ``force * cos(2 pi frequency t + phase)``, in a response experiment."""
+    """A sinusoidal force on one particle, ``force * cos(2 pi frequency t + phase)``, in a response experiment.
+
+    `axis` names the direction of the force; it is needed where particles move along several.
+    """
 
     particle: Annotated[int, Field(strict=True, ge=0)]
+    axis: Annotated[str, Field(max_length=20)] | None = None
     force: Annotated[float, *quantity("force")]
     frequency: Annotated[float, *quantity("frequency", "positive")]
     phase: Annotated[float, *quantity("angle")] = 0.0
@@ -84,8 +88,6 @@ class Scenario(Part, abc.ABC):
     Read one with `Scenario.from_toml`, or make one of its kinds (`TweezerScenario`, `OscillatorScenario`) in Python,
     where bare numbers are SI. A scenario that exists is valid: everything is checked when it is made.
     """
-
-    axis: ClassVar[str] = "x"
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     kind: str
@@ -103,6 +105,9 @@ class Scenario(Part, abc.ABC):
                 raise ValueError(
                     f"drive[{index}].particle must be one of 0 to {self.n_particles - 1}, but is {drive.particle}"
                 )
+            if drive.axis not in self.axes and (drive.axis is not None or len(self.axes) > 1):
+                given = "is missing" if drive.axis is None else f"is {checks.short(drive.axis)}"
+                raise ValueError(f"drive[{index}].axis must be one of {', '.join(self.axes)}, but {given}")
         return self
 
     @abc.abstractmethod
@@ -123,6 +128,16 @@ class Scenario(Part, abc.ABC):
         """Number of particles N."""
 
     @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of the directions along which each particle moves."""
+        return ("x",)
+
+    @property
+    def n_oscillators(self) -> int:
+        """Number of oscillators: one for each particle and axis, in this order."""
+        return self.n_particles * len(self.axes)
+
+    @property
     def reduced(self) -> bool:
         """Whether the numbers are in reduced units."""
         return False
@@ -140,7 +155,7 @@ class Scenario(Part, abc.ABC):
         if not self.drive:
             return equations
         turn = 1.0 if self.reduced else 2.0 * math.pi  # in reduced units a frequency is an angular one
-        drives = [Drive(d.particle, d.force, turn * d.frequency, d.phase) for d in self.drive]
+        drives = [Drive(d.particle, d.force, turn * d.frequency, d.phase, axis=d.axis) for d in self.drive]
         return Protocol.constant(equations, drives=drives)
 
     def to_dict(self) -> dict[str, Any]:

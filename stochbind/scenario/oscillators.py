@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -60,8 +60,6 @@ class OscillatorScenario(Scenario):
     ``coupling[j][k]`` is the force on j per displacement of k, beside the spring of j. Overdamped particles have
     no mass.
     """
-
-    axis: ClassVar[str] = "x"
 
     kind: Literal["oscillators"] = "oscillators"
     units: Literal["SI", "reduced"] = "SI"
@@ -121,7 +119,7 @@ class OscillatorScenario(Scenario):
             bath_temperature=np.array([p.bath_temperature for p in self.particle]),
             coupling=np.zeros((n, n)) if self.coupling is None else np.array(self.coupling),
             diffusion=None if self.momentum_diffusion is None else np.array(self.momentum_diffusion),
-            axis=self.axis,
+            axis=self.axes,
             reduced=self.reduced,
             forces=self._forces(np.array(stiffness)),
         )

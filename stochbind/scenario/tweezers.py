@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -30,8 +30,6 @@ LOWEST_BARRIER = 10.0
 
 class TweezerScenario(Scenario):
     """N spheres in N parallel tweezers, coupled along the beams by optical binding."""
-
-    axis: ClassVar[str] = "z"
 
     kind: Literal["tweezers"] = "tweezers"
     light: Light
@@ -253,6 +251,11 @@ class TweezerScenario(Scenario):
             z_r=self.rayleigh_range,
         )
 
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The one direction along which particles move: that of the light."""
+        return ("z",)
+
     @cached_property
     def _oscillators(self) -> Oscillators:
         light = self.binding
@@ -274,7 +277,7 @@ class TweezerScenario(Scenario):
             ),
             coupling=coupling,
             diffusion=light.diffusion,
-            axis=self.axis,
+            axis=self.axes,
             forces=forces,
         )
 

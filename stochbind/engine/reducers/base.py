@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from stochbind.checks import FloatArray
 from stochbind.engine.accounts import Ledger
+from stochbind.engine.layout import row_dimension
 from stochbind.langevin import Langevin
-from stochbind.oscillators import Oscillators
+from stochbind.oscillators import Oscillators, coordinate_names
 from stochbind.stability import Coordinate
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ class Context(NamedTuple):
     ----------
     coordinate : tuple of Coordinate
         What each of the d coordinates is.
-    n_particles : int
-        Number of particles N.
+    n_oscillators : int
+        Number of oscillators N: of particles, times axes.
     unit : (d,) float
         SI value of a scaled unit.
     thermal_scale : (d,) float
@@ -44,7 +45,7 @@ class Context(NamedTuple):
     """
 
     coordinate: tuple[Coordinate, ...]
-    n_particles: int
+    n_oscillators: int
     unit: FloatArray
     thermal_scale: FloatArray
     thermal_energy: FloatArray
@@ -69,7 +70,7 @@ class Context(NamedTuple):
         scale = np.sqrt(variance) / equations.unit
         return cls(
             coordinate=equations.coordinate,
-            n_particles=array.n_particles,
+            n_oscillators=array.n_oscillators,
             unit=equations.unit,
             thermal_scale=np.where(np.isfinite(scale) & (scale > 0), scale, 1.0),
             thermal_energy=energy,
@@ -87,7 +88,12 @@ class Context(NamedTuple):
     @property
     def labels(self) -> list[str]:
         """Names of the coordinates, such as "position 0"."""
-        return [f"{c.quantity} {c.particle}" for c in self.coordinate]
+        return coordinate_names(self.coordinate)
+
+    @property
+    def row(self) -> str:
+        """Dimension of what there is for each oscillator."""
+        return row_dimension({c.axis for c in self.coordinate})
 
     def si(self, unit: str) -> str:
         """A unit, or nothing in reduced units."""

@@ -37,7 +37,7 @@ class Currents(Reducer):
     def __init__(self, statistic: CurrentStatistic, context: Context) -> None:
         super().__init__(context)
         self.name, self.window = statistic.name, statistic.window or 64
-        n, energy = context.n_particles, context.thermal_energy
+        n, energy = context.n_oscillators, context.thermal_energy
         self._scale = np.concatenate([energy, np.repeat(energy, n), energy])
         self.n_entries = 1 + 2 * n * (n + 2)
 
@@ -55,7 +55,7 @@ class Currents(Reducer):
     def describe(self, data: FloatArray) -> dict[str, xr.Variable]:
         """The statistic in SI, by the names of its variables and coordinates; see `Reducer.describe`."""
         c = self.context
-        n = c.n_particles
+        n = c.n_oscillators
         data = data[: c.n_saves // self.window]  # an incomplete window was left out
         count = data[..., 0]
         start, stop = self.window_ends(len(data))
@@ -70,7 +70,7 @@ class Currents(Reducer):
         edges = np.cumsum([0, n, n * n, n])
         for (name, meaning), a, b in zip(_MEANING.items(), edges, edges[1:], strict=False):
             shape = (*count.shape, n, n) if name == "work" else (*count.shape, n)
-            dims = (*rows, "particle", "source") if name == "work" else (*rows, "particle")
+            dims = (*rows, c.row, "source") if name == "work" else (*rows, c.row)
             first = (means[..., 0, a:b] * per_time[a:b]).reshape(shape)
             second = (means[..., 1, a:b] * per_time[a:b] ** 2).reshape(shape)
             found[f"current_{name}"] = variable(dims, first, c.si("W"), f"{meaning}, per time")

@@ -30,7 +30,7 @@ class Histograms(Reducer):
         self.of, self.n_bins, self.edge = statistic.of, statistic.n_bins, statistic.edge
         self.needs_ledger = statistic.of not in ("position", "velocity")
         self.whole = self.needs_ledger  # type: ignore[misc]
-        n = context.n_particles
+        n = context.n_oscillators
         if self.needs_ledger:
             self._rows = np.arange(n * n if statistic.of == "work" else n)
             self._scale = np.repeat(context.thermal_energy, n) if statistic.of == "work" else context.thermal_energy
@@ -59,8 +59,8 @@ class Histograms(Reducer):
     def describe(self, data: FloatArray) -> dict[str, xr.Variable]:
         """The statistic in SI, by the names of its variables and coordinates; see `Reducer.describe`."""
         c = self.context
-        bins, rows = f"{self.of}_bin", ("particle", "source") if self.of == "work" else ("particle",)
-        counts = data[0, :, 1:].reshape(-1, *(c.n_particles for _ in rows), self.n_bins)
+        bins, rows = f"{self.of}_bin", (c.row, "source") if self.of == "work" else (c.row,)
+        counts = data[0, :, 1:].reshape(-1, *(c.n_oscillators for _ in rows), self.n_bins)
         unit = {"position": "m", "velocity": "m/s"}.get(self.of, "J")
         kept = "kept states" if not self.needs_ledger else f"windows of {self.window} kept states"
         edges = self.edge * (2.0 * np.arange(self.n_bins + 1) / self.n_bins - 1.0)
@@ -71,12 +71,12 @@ class Histograms(Reducer):
                 ("group", *rows, bins), counts, "", f"number of {kept} in each bin; the outer bins are open"
             ),
             f"{name}_edge": variable(
-                ("particle", f"{self.of}_edge"),
+                (c.row, f"{self.of}_edge"),
                 self.scale[:, None] * edges,
                 c.si(unit),
                 "edges of the bins",
             ),
-            f"{name}_scale": variable(("particle",), self.scale, c.si(unit), f"thermal unit of the {self.of}"),
+            f"{name}_scale": variable((c.row,), self.scale, c.si(unit), f"thermal unit of the {self.of}"),
         }
 
 
