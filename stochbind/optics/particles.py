@@ -63,7 +63,7 @@ def sphere_susceptibility(permittivity: Response) -> Response:
     ----------
     Rudolph et al., Phys. Rev. A 110, 063507 (2024), eq. (32) with depolarization factor 1/3. The radiation
     correction, their eq. (68), is left out on purpose: alone it moves a 105 nm silica sphere at 1064 nm by
-    +8.3 %, where all terms of its order in the Mie coefficient move it by +0.6 %.
+    +8.3 %, where all terms of its order move it by +0.6 %, and all orders but the radiation reaction by -0.4 %.
     """
     return 3.0 * (permittivity - 1.0) / (permittivity + 2.0)
 

@@ -54,9 +54,7 @@ class Polarizability:
     @property
     def matrix(self) -> ComplexArray:
         """Both as one matrix for six-vectors, (6, 6) complex [m^3]."""
-        result = np.zeros((6, 6), dtype=np.complex128)
-        result[:3, :3], result[3:, 3:] = self.electric, self.magnetic
-        return result
+        return np.block([[self.electric, _NONE], [_NONE, self.magnetic]])
 
     def with_radiation_reaction(self, wavenumber: float) -> Polarizability:
         r"""Polarizability of the particle driven by its own radiation too, :math:`\alpha (1 - i k^3\alpha/6\pi)^{-1}`.
@@ -68,17 +66,11 @@ class Polarizability:
         ----------
         wavenumber : float
             k [1/m].
-
-        Returns
-        -------
-        Polarizability
-            With the radiation reaction.
         """
-        self_field = 1j * _wavenumber(wavenumber) ** 3 / (6.0 * math.pi)
+        self_field = 1j * _positive("wavenumber", wavenumber) ** 3 / (6.0 * math.pi)
 
         def driven(static: ComplexArray) -> ComplexArray:
-            result: ComplexArray = np.linalg.solve(np.eye(3) - self_field * static, static)
-            return result
+            return np.asarray(np.linalg.solve(np.eye(3) - self_field * static, static), dtype=np.complex128)
 
         with checks.in_range():
             return Polarizability(driven(self.electric), driven(self.magnetic))
@@ -102,21 +94,21 @@ class Polarizability:
         float
             Cross section [m^2].
         """
-        return 2.0 * _wavenumber(wavenumber) * _expectation(_hermitian_loss(self.matrix), field)
+        return 2.0 * _positive("wavenumber", wavenumber) * _expectation(_hermitian_loss(self.matrix), field)
 
     def scattering(self, wavenumber: float, field: npt.ArrayLike | None = None) -> float:
         r"""Scattering cross section, :math:`(k^4/3\pi)\,|\alpha\Phi|^2/\Phi^\dagger\Phi`.
 
         Parameters, averages and units are those of `extinction`.
         """
-        return 2.0 * _wavenumber(wavenumber) * _expectation(_radiated(self.matrix, wavenumber), field)
+        return 2.0 * _positive("wavenumber", wavenumber) * _expectation(_radiated(self.matrix, wavenumber), field)
 
     def absorption(self, wavenumber: float, field: npt.ArrayLike | None = None) -> float:
         """Absorption cross section: extinction less scattering. Negative for a particle that amplifies.
 
         Parameters, averages and units are those of `extinction`.
         """
-        return 2.0 * _wavenumber(wavenumber) * _expectation(self.absorption_matrix(wavenumber), field)
+        return 2.0 * _positive("wavenumber", wavenumber) * _expectation(self.absorption_matrix(wavenumber), field)
 
     def absorption_matrix(self, wavenumber: float) -> ComplexArray:
         r"""The optical theorem as a matrix, :math:`A = (\alpha - \alpha^\dagger)/2i - (k^3/6\pi)\alpha^\dagger\alpha`.
@@ -135,7 +127,7 @@ class Polarizability:
             Hermitian matrix [m^3].
         """
         matrix = self.matrix
-        return _hermitian_loss(matrix) - _radiated(matrix, _wavenumber(wavenumber))
+        return _hermitian_loss(matrix) - _radiated(matrix, _positive("wavenumber", wavenumber))
 
     def gain(self, wavenumber: float) -> float:
         r"""Optical gain that the particle needs: minus the smallest eigenvalue of its absorption matrix, relative.
@@ -153,11 +145,10 @@ class Polarizability:
         float
             Between 0 and 1.
         """
-        taken, radiated = _hermitian_loss(self.matrix), _radiated(self.matrix, _wavenumber(wavenumber))
+        taken, radiated = _hermitian_loss(self.matrix), _radiated(self.matrix, _positive("wavenumber", wavenumber))
         scale = float(np.linalg.norm(taken, 2) + np.linalg.norm(radiated, 2))
-        if scale == 0.0:
-            return 0.0
-        return max(0.0, -float(np.linalg.eigvalsh(taken - radiated)[0]) / scale)
+        needed = -float(np.linalg.eigvalsh(taken - radiated)[0])
+        return needed / scale if needed > 0.0 else 0.0
 
     def gain_note(self, wavenumber: float) -> str | None:
         """Say in one sentence that the particle needs optical gain; None if `gain` is below `PASSIVE_TOLERANCE`."""
@@ -173,7 +164,7 @@ class Polarizability:
 def rayleigh(radius: float, index: complex) -> Polarizability:
     r"""Sphere much smaller than the wavelength, :math:`\alpha_e = 4\pi R^3 (n^2 - 1)/(n^2 + 2)`.
 
-    Without radiation reaction: a lossless one scatters light that it does not take from the field, and needs `gain`.
+    Without radiation reaction: a lossless one scatters light that it does not take from the field, and needs gain.
 
     Parameters
     ----------
@@ -233,8 +224,7 @@ def ellipsoid(semi_axes: npt.ArrayLike, index: complex, rotation: Rotation | Non
     Raises
     ------
     ScenarioError
-        If a semi-axis is not positive, the index has a negative real or imaginary part, or `rotation` is not one
-        rotation.
+        If a semi-axis or the index is impossible, or `rotation` is not one rotation.
 
     References
     ----------
@@ -269,7 +259,11 @@ def size_corrected(
     Polarizability
         Electric only.
     """
-    axes, permittivity, k = checks.array("semi_axes", semi_axes, (3,)), _index(index) ** 2, _wavenumber(wavenumber)
+    axes, permittivity, k = (
+        checks.array("semi_axes", semi_axes, (3,)),
+        _index(index) ** 2,
+        _positive("wavenumber", wavenumber),
+    )
     _one_rotation(rotation)
     with checks.in_range():
         susceptibility = particles.ellipsoid_susceptibility(permittivity, axes)
@@ -295,7 +289,7 @@ def mie(radius: float, index: complex, wavenumber: float) -> Polarizability:
     Polarizability
         Passive.
     """
-    k, refractive = _wavenumber(wavenumber), _index(index)
+    k, refractive = _positive("wavenumber", wavenumber), _index(index)
     with checks.in_range():
         a, b = particles.mie_coefficients(refractive, k * _positive("radius", radius), 1)
         unit = 6j * math.pi / k**3 * np.eye(3)
@@ -305,6 +299,8 @@ def mie(radius: float, index: complex, wavenumber: float) -> Polarizability:
 def kerker_first(electric: npt.ArrayLike) -> Polarizability:
     r"""Ideal particle of the first Kerker condition, :math:`\alpha_m = \alpha_e`: it scatters nothing backward.
 
+    Jazayeri et al., section V.
+
     Parameters
     ----------
     electric : complex or (3, 3) complex
@@ -313,11 +309,8 @@ def kerker_first(electric: npt.ArrayLike) -> Polarizability:
     Returns
     -------
     Polarizability
-        Passive if the electric dipole alone is.
+        Passive where the electric dipole is.
 
-    References
-    ----------
-    Jazayeri et al., sections IV and V.
     """
     alpha = _isotropic(electric)
     return Polarizability(alpha, alpha)
@@ -326,6 +319,7 @@ def kerker_first(electric: npt.ArrayLike) -> Polarizability:
 def kerker_second(electric: npt.ArrayLike) -> Polarizability:
     r"""Ideal particle of the second Kerker condition, :math:`\alpha_m = -\alpha_e`: it scatters nothing forward.
 
+    Jazayeri et al., section V.
     No passive particle is one: nothing forward means no extinction, yet it scatters.
 
     Parameters
@@ -355,7 +349,7 @@ def _radiated(matrix: ComplexArray, wavenumber: float) -> ComplexArray:
 
 
 def _expectation(hermitian: ComplexArray, field: npt.ArrayLike | None) -> float:
-    """Value of a (6, 6) matrix in a field, relative to the square of the field; or its mean over plane waves."""
+    """Value of a (6, 6) matrix in a field, over the field's square; or its mean over plane waves."""
     if field is None:
         return float(np.trace(hermitian).real) / 6.0
     phi = _complex_array("field", field, (6,))
@@ -373,7 +367,7 @@ def _isotropic(electric: npt.ArrayLike) -> ComplexArray:
 
 
 def _complex_array(name: str, value: Any, shape: tuple[int | str, ...]) -> ComplexArray:
-    """Return `value` as a finite, read-only complex array of the given shape."""
+    """Return `value` as a finite, read-only complex array."""
     try:
         given = np.asarray(value, dtype=np.complex128)
     except (TypeError, ValueError, OverflowError):
@@ -386,10 +380,6 @@ def _complex_array(name: str, value: Any, shape: tuple[int | str, ...]) -> Compl
 def _positive(name: str, value: float) -> float:
     """Return `value` as a positive number."""
     return float(checks.positive(name, checks.array(name, value, ())))
-
-
-def _wavenumber(value: float) -> float:
-    return _positive("wavenumber", value)
 
 
 def _index(value: complex) -> complex:
@@ -406,7 +396,5 @@ def _index(value: complex) -> complex:
 def _one_rotation(rotation: Rotation | None) -> None:
     """Raise unless `rotation` is one rotation, or none."""
     if rotation is not None and (not hasattr(rotation, "as_matrix") or rotation.as_matrix().shape != (3, 3)):
-        raise ScenarioError(
-            "`rotation` must be one scipy.spatial.transform.Rotation, made for example by Rotation.from_quat, but is "
-            f"{checks.short(rotation)}."
-        )
+        given = checks.short(rotation)
+        raise ScenarioError(f"`rotation` must be one scipy Rotation, such as Rotation.from_quat makes, but is {given}.")
