@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 from scipy import constants
 
 from stochbind import checks
@@ -106,7 +107,7 @@ class Dipoles:
         How far light is followed from particle to particle.
     far_field : bool
         Keep only what falls off as 1/distance of the light scattered; for ``"single"`` only.
-    radiation_reaction : bool
+    radiation_reaction : bool or (N,) bool
         Whether the polarizabilities hold the reaction of the particles' own radiation (Mie's do, Rayleigh's do not):
         only then does the light scattered take angular momentum from a particle.
 
@@ -122,7 +123,7 @@ class Dipoles:
     radius: FloatArray | None = None
     scattering: Scattering = "multiple"
     far_field: bool = False
-    radiation_reaction: bool = True
+    radiation_reaction: bool | npt.NDArray[np.bool_] = True
 
     def __post_init__(self) -> None:
         given = np.asarray(self.polarizability)
@@ -161,6 +162,12 @@ class Dipoles:
         result[:, :3, :3] = self.polarizability
         result[:, 3:, 3:] = self.magnetic
         return result
+
+    @property
+    def reaction(self) -> FloatArray:
+        r"""Field of a particle's own radiation at itself, :math:`k^3/6\pi` or zero [1/m^3], shape (N,)."""
+        holds = np.broadcast_to(self.radiation_reaction, (self.n_particles,))
+        return np.where(holds, self.light.wavenumber**3 / (6.0 * math.pi), 0.0)
 
     def radial(self, separation: FloatArray, order: int) -> Radial:
         """Radial functions of pairs, in the approximation of this array."""
@@ -296,7 +303,7 @@ class Dipoles:
         Express 17, 2224 (2009).
         """
         found = self.solve(position)
-        reaction = 1j * self.light.wavenumber**3 / (6.0 * math.pi) if self.radiation_reaction else 0.0
+        reaction = 1j * self.reaction[:, None]
 
         def twist(dipole: ComplexArray, field: ComplexArray) -> FloatArray:
             result = np.zeros((*dipole.shape[:-1], 3))
@@ -339,7 +346,7 @@ class Dipoles:
         n, s = self.n_particles, self.size
         lead = place.shape[:-2]
         matrix = self.matrix(place)
-        if n * s >= SMALLEST_ITERATED:
+        if n * s >= SMALLEST_ITERATED and not lead:  # of many arrays, each must come out as it does alone
             total, event, before = first, first, math.inf
             for _ in range(60):
                 field = (matrix @ event.reshape(*lead, n * s, 1)).reshape(*lead, n, s)

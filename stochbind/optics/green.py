@@ -235,5 +235,7 @@ def magnetic(separation: FloatArray, wavenumber: float) -> ComplexArray:
         As of `electric`.
     """
     slope = radial(np.linalg.norm(separation, axis=-1), wavenumber, 1)[1]
-    result: ComplexArray = 1j * wavenumber * slope[..., None, None] * np.einsum("ibj,...b->...ij", _LEVI_CIVITA, separation)
+    result: ComplexArray = (
+        1j * wavenumber * slope[..., None, None] * np.einsum("ibj,...b->...ij", _LEVI_CIVITA, separation)
+    )
     return result

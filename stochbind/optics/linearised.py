@@ -206,4 +206,3 @@ def _of_all_orders(dipoles: Dipoles, place: FloatArray, found: Solution) -> Floa
     own = half * np.einsum("ni,nabi->nab", found.dipole.conj(), curvature).real
     result.reshape(n, 3, n, 3)[np.arange(n), :, np.arange(n), :] += own
     return result
-

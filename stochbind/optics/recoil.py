@@ -155,9 +155,7 @@ def _absorbing_field(dipoles: Dipoles) -> ComplexArray:
     """Matrices that make, of a dipole, the square root of what it absorbs or emits, (N, s, s)."""
     alpha = dipoles.alpha
     absorbing = (alpha - np.swapaxes(alpha, -1, -2).conj()) / 2j
-    if dipoles.radiation_reaction:
-        reaction = dipoles.light.wavenumber**3 / (6.0 * math.pi)
-        absorbing = absorbing - reaction * np.swapaxes(alpha, -1, -2).conj() @ alpha
+    absorbing = absorbing - dipoles.reaction[:, None, None] * (np.swapaxes(alpha, -1, -2).conj() @ alpha)
     eigenvalue, vector = np.linalg.eigh(absorbing)
     largest = np.abs(alpha).max(axis=(-1, -2), initial=0.0)[:, None]
     eigenvalue = np.where(np.abs(eigenvalue) > NO_ABSORPTION * largest, np.abs(eigenvalue), 0.0)

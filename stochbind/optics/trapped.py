@@ -1,0 +1,165 @@
+"""N particles in the light of one or several lasers, and perhaps in traps of another kind: where they are at rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from stochbind import checks
+from stochbind.checks import ComplexArray, FloatArray
+from stochbind.errors import ScenarioError
+from stochbind.optics import linearised, recoil
+from stochbind.optics.dipoles import Dipoles
+
+#: Newton's method takes about ten steps where there is an equilibrium near the start.
+LARGEST_NUMBER_OF_STEPS = 100
+#: Longest step of the search along each axis, in wavelengths: forces of light change sign over a quarter of one.
+LONGEST_STEP = 0.05
+#: A step below this, in wavelengths, ends the search.
+SHORTEST_STEP = 1e-11
+
+
+class Equilibrium(NamedTuple):
+    """A place where no force is left along the axes of motion.
+
+    Attributes
+    ----------
+    position : (N, 3) float
+        Where [m].
+    force_matrix : (D, D) float
+        Minus the Jacobian of all forces along the axes of motion [N/m], of particle 0 first.
+    eigenvalue : (D,) complex
+        Its eigenvalues [N/m], in ascending order of their real parts. A negative real part means that the place does
+        not hold; complex ones, as non-reciprocal forces make them, that only friction keeps oscillations from growing
+        (for equal masses; the verdict of the equations of motion, `Langevin.stability`, takes all into account).
+    n_steps : int
+        Steps of Newton's method.
+    """
+
+    position: FloatArray
+    force_matrix: FloatArray
+    eigenvalue: ComplexArray
+    n_steps: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether every displacement is followed by a restoring force: no eigenvalue has a negative real part."""
+        return bool(self.eigenvalue[0].real > 0.0)
+
+    @property
+    def reciprocal(self) -> bool:
+        """Whether all eigenvalues are real, within round-off."""
+        return bool(np.abs(self.eigenvalue.imag).max() <= 1e-9 * np.abs(self.eigenvalue).max())
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrappedDipoles:
+    """Particles whose light forces of several lasers add up, with harmonic traps of any other kind beside.
+
+    Parameters
+    ----------
+    parts : tuple of Dipoles
+        The same particles in the light of each group of lasers that do not interfere on average.
+    trap_position : (N, 3) float, optional
+        Centres of other traps [m].
+    trap_stiffness : (N, 3) float, optional
+        Their stiffness along x, y, z [N/m]; none by default.
+
+    Raises
+    ------
+    ScenarioError
+        If a shape is wrong, or the parts differ in their particles.
+    """
+
+    parts: tuple[Dipoles, ...]
+    trap_position: FloatArray | None = None
+    trap_stiffness: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        numbers = {part.n_particles for part in self.parts}
+        if len(numbers) != 1:
+            raise ScenarioError(f"`parts` must hold the same particles, but their numbers are {sorted(numbers)}.")
+        shape = (self.n_particles, 3)
+        for name in ("trap_position", "trap_stiffness"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, checks.array(name, np.zeros(shape) if given is None else given, shape))
+
+    @property
+    def n_particles(self) -> int:
+        """Number of particles N."""
+        return self.parts[0].n_particles
+
+    def force(self, position: FloatArray) -> FloatArray:
+        """All forces [N], shape (..., N, 3), on particles at `position` [m] of that shape."""
+        result = -self.trap_stiffness * (np.asarray(position, np.float64) - self.trap_position)
+        for part in self.parts:
+            result = result + part.force(position)
+        return np.asarray(result)
+
+    def torque(self, position: FloatArray) -> FloatArray:
+        """Torques by the light [N m], shape (..., N, 3)."""
+        return np.asarray(sum(part.torque(position) for part in self.parts))
+
+    def jacobian(self, position: FloatArray) -> FloatArray:
+        """Exact derivatives of all forces, (3N, 3N) [N/m]; see `stochbind.optics.linearised.jacobian`."""
+        result = sum(linearised.jacobian(part, position) for part in self.parts)
+        assert self.trap_stiffness is not None
+        return np.asarray(result - np.diag(self.trap_stiffness.ravel()))
+
+    def recoil(self, position: FloatArray) -> recoil.Recoil:
+        """Momentum diffusion by the photons of all lasers, (3N, 3N) [N^2 s]; see `stochbind.optics.recoil`."""
+        each = [recoil.recoil(part, position) for part in self.parts]
+        return recoil.Recoil(*(np.asarray(sum(matrices)) for matrices in zip(*each, strict=True)))
+
+    def equilibrium(self, start: FloatArray, moves: npt.NDArray[np.bool_] | None = None) -> Equilibrium:
+        """The place near `start` where all forces balance, by Newton's method with exact derivatives.
+
+        Parameters
+        ----------
+        start : (N, 3) float
+            Where the search begins [m].
+        moves : (N, 3) bool, optional
+            The coordinates that are free; by default all. Forces along the others are not balanced.
+
+        Returns
+        -------
+        Equilibrium
+            Stable or not.
+
+        Raises
+        ------
+        ScenarioError
+            If particles overlap, or the search does not end at such a place.
+        """
+        free = np.ones((self.n_particles, 3), bool) if moves is None else np.asarray(moves, bool)
+        chosen = np.flatnonzero(free.ravel())
+        place = np.array(start, dtype=np.float64)
+        wavelength = 2.0 * np.pi / self.parts[0].light.wavenumber
+        for n_steps in range(LARGEST_NUMBER_OF_STEPS):
+            force = self.force(place).ravel()[chosen]
+            matrix = -self.jacobian(place)[np.ix_(chosen, chosen)]
+            try:
+                step = np.linalg.solve(matrix, force)
+            except np.linalg.LinAlgError:
+                raise ScenarioError(
+                    "There is no equilibrium: no force depends on some of the displacements; add traps, or leave out "
+                    "that axis of motion."
+                ) from None
+            longest = float(np.abs(step).max()) / wavelength
+            if longest <= SHORTEST_STEP:
+                return Equilibrium(place, matrix, _sorted(np.linalg.eigvals(matrix)), n_steps)
+            step *= min(1.0, LONGEST_STEP / longest)
+            place.ravel()[chosen] += step
+        j, axis = divmod(int(chosen[int(np.abs(force).argmax())]), 3)
+        raise ScenarioError(
+            f"There is no equilibrium near the given positions: after {LARGEST_NUMBER_OF_STEPS} steps the force on "
+            f"particle {j} along {'xyz'[axis]} is still {np.abs(force).max():.3g} N; begin elsewhere or use stiffer "
+            "traps."
+        )
+
+
+def _sorted(eigenvalue: ComplexArray) -> ComplexArray:
+    return np.asarray(eigenvalue[np.argsort(eigenvalue.real, kind="stable")], dtype=np.complex128)
