@@ -19,8 +19,9 @@ from stochbind.optics.waves.polarizations import transverse_basis, unit_directio
 #: Where the envelope of a tweezer is below exp(-60), its field counts as zero.
 LARGEST_EXPONENT = 60.0
 
-# A tweezer and its derivatives need these powers of the two transverse derivatives, (i, j) with i + j up to 7.
-_DEGREE = 7
+# A tweezer and its derivatives need these powers of the two transverse derivatives, (i, j) with i + j up to 6: the
+# magnetic field holds two, and each derivative along the beam two more.
+_DEGREE = 6
 _FIRST, _SECOND = np.array([(i, j) for i in range(_DEGREE + 1) for j in range(_DEGREE + 1 - i)]).T
 
 
@@ -206,7 +207,7 @@ class GaussianTweezer(_Beam):
 
     @cached_property
     def _operators(self) -> ComplexArray:
-        """What makes field, gradient and curvature of the transverse derivatives of u, (36, 78)."""
+        """What makes field, gradient and curvature of the transverse derivatives of u, (28, 78)."""
         size = _DEGREE + 1
         peak = self._peak
         electric = np.zeros((3, size, size), dtype=np.complex128)
@@ -227,7 +228,8 @@ class GaussianTweezer(_Beam):
 
         The last two axes of a table hold the coefficients; a new axis, of the derivative, comes first.
         """
-        first, second = np.roll(table, 1, axis=-2), np.roll(table, 1, axis=-1)  # the highest powers are still zero
+        # Nothing of weight comes round from the end: there the coefficients are zero, within rounding.
+        first, second = np.roll(table, 1, axis=-2), np.roll(table, 1, axis=-1)
         along = 1j * (table + 0.5 * (np.roll(first, 1, axis=-2) + np.roll(second, 1, axis=-1)))
         result: ComplexArray = np.einsum("ia,i...->a...", self._axes, np.stack([first, second, along]))
         return result
@@ -322,7 +324,7 @@ def amplitude_of_power(power: float, waist: float) -> float:
 
 
 def _hermite(x: FloatArray, s: ComplexArray) -> ComplexArray:
-    """Derivatives of ``exp(-s x^2)`` relative to it, of order 0 to 7 in a row each."""
+    """Derivatives of ``exp(-s x^2)`` relative to it, of order 0 to 6 in a row each."""
     result = np.ones((_DEGREE + 1, *x.shape), dtype=np.complex128)
     result[1] = -2.0 * s * x
     for n in range(1, _DEGREE):
