@@ -62,12 +62,12 @@ class Light(Protocol):
 
 
 class Solution(NamedTuple):
-    """Fields and dipoles of an array; s is 6, or 3 for electric dipoles alone.
+    r"""Fields and dipoles of an array; s is 6, or 3 for electric dipoles alone.
 
     Attributes
     ----------
     incident : (..., N, s) complex
-        Light at the particles, :math:`(E, \\eta H)` [V/m].
+        Light at the particles, :math:`(E, \eta H)` [V/m].
     incident_gradient : (..., N, 3, s) complex
         Its derivatives [V/m^2].
     scattered : (..., N, s) complex
@@ -140,7 +140,7 @@ class Dipoles:
             )
         if self.far_field and self.scattering != "single":
             raise ScenarioError(
-                f'`far_field` goes with scattering = "single" only, but scattering is {self.scattering!r}; leave it out.'
+                f'`far_field` goes with scattering = "single", but scattering is {self.scattering!r}; leave it out.'
             )
 
     @property
