@@ -144,5 +144,5 @@ def _wavelength(wave: Wave) -> float:
 
 
 def _interfere(one: Wave, other: Wave) -> bool:
-    """Whether two waves have the same frequency; that of computed wavelengths is so within rounding."""
+    """Whether two waves have the same frequency; wavenumbers are compared within rounding."""
     return one.detuning == other.detuning and math.isclose(one.wavenumber, other.wavenumber, rel_tol=1e-12)
