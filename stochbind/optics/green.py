@@ -205,7 +205,7 @@ def transverse(separation: FloatArray, wavenumber: float) -> ComplexArray:
 
 
 def _retarded(z: FloatArray, n: int) -> FloatArray:
-    r"""Series of :math:`(\cos z + z\sin z - 1)/z^2`, or for n = 2 of :math:`(3\cos z + 3z\sin z - z^2\cos z - 3)/z^2`."""
+    r"""Series of :math:`(c + zs - 1)/z^2`, or for n = 2 of :math:`(3c + 3zs - z^2 c - 3)/z^2`; c and s of z."""
     total = np.zeros_like(z)
     for m in range(12, 0, -1):
         factor = (1 - 2 * m) if n == 1 else (2 * m - 1) * (2 * m - 3)

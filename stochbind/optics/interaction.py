@@ -1,8 +1,8 @@
 r"""The field of one dipole at another: electric and magnetic, with two derivatives, for any number of pairs.
 
 Fields and dipoles are six-vectors in the same units: the field is :math:`\Phi = (E, \eta H)` [V/m] and the dipole
-:math:`\Pi = (p/\varepsilon_0, \eta m)` [V m^2], with the wave impedance :math:`\eta`. Then :math:`\Phi = \mathcal G \Pi`
-with
+:math:`\Pi = (p/\varepsilon_0, \eta m)` [V m^2], with the wave impedance :math:`\eta`. Then
+:math:`\Phi = \mathcal G \Pi` with
 
 .. math::
 
@@ -26,12 +26,12 @@ _IDENTITY = np.eye(3)
 
 
 class Radial(NamedTuple):
-    """Radial functions of pairs: those of the leading terms in 1/distance, and those of the others.
+    r"""Radial functions of pairs: those of the leading terms in 1/distance, and those of the others.
 
     Attributes
     ----------
     leading, other : list of (...) complex
-        :math:`g_0, g_1, \\ldots` of `stochbind.optics.green.radial`; in the far field the leading ones are their
+        :math:`g_0, g_1, \ldots` of `stochbind.optics.green.radial`; in the far field the leading ones are their
         asymptotes, and the others are zero.
     """
 

@@ -1,9 +1,15 @@
 r"""Momentum diffusion by the recoil of scattered and absorbed photons, of any array, in three dimensions.
 
-A photon that leaves along n with polarization t tells of the amplitude
-:math:`L_{nt} = \sqrt{\varepsilon_0 k^3/2\hbar}\,\frac{1}{4\pi} \sum_j t^* \cdot (P_j - n \times M_j)\,e^{-ikn\cdot r_j}`,
-and the diffusion is :math:`D_{\mu\nu} = \frac{\hbar^2}{2}\sum_t\int d^2n\,\partial_\mu L\,\partial_\nu L^*`: a Gram matrix,
-positive semidefinite whatever the array. In closed form it is a sum over the imaginary parts of the Green tensors,
+A photon that leaves along n with polarization t tells of the amplitude of all dipoles that it may come from,
+
+.. math::
+
+    L_{nt} = \sqrt{\frac{\varepsilon_0 k^3}{2\hbar}}\,\frac{1}{4\pi}
+             \sum_j t^* \cdot (P_j - n \times M_j)\,e^{-ikn\cdot r_j}, \qquad
+    D_{\mu\nu} = \frac{\hbar^2}{2}\sum_t\int d^2n\,\partial_\mu L\,\partial_\nu L^*:
+
+a Gram matrix, positive semidefinite whatever the array. In closed form it is a sum over the imaginary parts of the
+Green tensors,
 
 .. math::
 
@@ -53,7 +59,7 @@ class Recoil(NamedTuple):
 def recoil(dipoles: Dipoles, position: FloatArray) -> Recoil:
     r"""Momentum diffusion in closed form.
 
-    Absorption adds :math:`\frac{\hbar\varepsilon_0}{4}\sum_j \partial_\nu\Phi_j^\dagger\, a_j\, \partial_\mu\Phi_j` with
+    Absorption adds :math:`\frac{\hbar\varepsilon_0}{4}\sum_j \partial_\nu\Phi_j^\dagger a_j \partial_\mu\Phi_j`, with
     the absorbing part of the polarizability, :math:`a = (\alpha - \alpha^\dagger)/2i - \frac{k^3}{6\pi}
     \alpha^\dagger\alpha`. Where a has negative eigenvalues the particle amplifies light, and adds at least as much
     noise: their magnitudes are taken. Of polarizabilities without radiation reaction the second term of a is left out,
