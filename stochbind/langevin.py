@@ -58,7 +58,7 @@ class Langevin:
     reduced : bool, optional
         Whether `unit` and `time_unit` are in reduced units; only messages depend on it.
     forces : sequence of Force, optional
-        Forces beyond the linear ones, between as many particles as there are positions.
+        Forces beyond the linear ones, along as many positions as there are.
     mobility : (N,) float, optional
         What a force on particle j drives, per force: the acceleration 1/m, or overdamped the velocity 1/friction; in
         SI, one by default.
@@ -109,9 +109,9 @@ class Langevin:
         mobility.setflags(write=False)
         object.__setattr__(self, "mobility", mobility)
         for index, force in enumerate(self.forces):
-            if force.n_particles != n:
+            if force.n_oscillators != n:
                 raise ScenarioError(
-                    f"forces[{index}] acts between {force.n_particles} particles, but there are {n} positions."
+                    f"forces[{index}] acts along {force.n_oscillators} positions, but there are {n} of them."
                 )
 
     @classmethod

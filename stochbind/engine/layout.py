@@ -34,6 +34,8 @@ _STATISTIC_TIME = {"moments": 6e-9, "correlations": 25e-9, "spectra": 90e-9, "hi
 _STRUCTURE_BYTES, _FILE_BYTES = 120_000, 3000
 #: Measured on one core: a normal number, a product with its sum, a directed force [s].
 _NORMAL_TIME, _PRODUCT_TIME, _FORCE_TIME, _SDEINT_TIME = 1.4e-9, 0.05e-9, 5e-9, 3e-6
+#: The same of a collective force, for each oscillator: a few operations of NumPy, and the solution of linear equations.
+_COLLECTIVE_TIME = 3e-6
 
 
 class Layout(NamedTuple):
@@ -114,6 +116,7 @@ def step_time(plan: Plan) -> float:
     d = equations.dimension
     time = _NORMAL_TIME * d + _PRODUCT_TIME * 2 * d * d
     time += 2 * _FORCE_TIME * sum(int(force.active.sum()) for force in equations.forces if force.active is not None)
+    time += _COLLECTIVE_TIME * sum(force.n_oscillators for force in equations.forces if force.collective)
     if plan.ledger:
         time *= 1.5
     for item in plan.statistics:

@@ -12,7 +12,7 @@ from stochbind.checks import FloatArray
 from stochbind.engine.programs import fault_of_force
 from stochbind.errors import PlanError
 from stochbind.fields import BUILT_IN
-from stochbind.forces import Force, plain_function
+from stochbind.forces import Force, all_at_once, function_name, plain_function
 from stochbind.langevin import Langevin
 
 #: Half the distance of the differences that make slopes, in scaled units.
@@ -31,7 +31,8 @@ def with_drift(equations: Langevin, drift: FloatArray) -> Langevin:
 def force_slope(equations: Langevin, state: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Scaled drift by the forces at a scaled state, (d,), and its gradient, (d, d).
 
-    A directed pair depends on two positions, and so on four differences, whatever the size of the array.
+    A directed pair depends on two positions, and so on four differences, whatever the size of the array; a collective
+    force depends on all.
 
     Raises
     ------
@@ -45,7 +46,7 @@ def force_slope(equations: Langevin, state: FloatArray) -> tuple[FloatArray, Flo
         for force in equations.forces:
             _add(force, state[where] * unit, _DIFFERENCE * unit, total, gradient)
             if not (np.isfinite(total).all() and np.isfinite(gradient).all()):
-                name = getattr(force.function, "__name__", force.function)
+                name = function_name(force.function)
                 raise PlanError(
                     f"The force `{name}` has no finite value, or no finite slope, near the mechanical equilibrium; it "
                     "must return a number for any displacements."
@@ -60,6 +61,13 @@ def force_slope(equations: Langevin, state: FloatArray) -> tuple[FloatArray, Flo
 def _add(force: Force, x: FloatArray, change: FloatArray, total: FloatArray, gradient: FloatArray) -> None:
     """Add a force, and its slopes by central differences."""
     assert force.active is not None
+    if force.collective:
+        x, change = x[:, None], np.diag(change)
+        found = all_at_once(force.function, np.hstack([x, x + change, x - change]), force.parameters)
+        n = len(change)
+        total += found[:, 0]
+        gradient += (found[:, 1 : n + 1] - found[:, n + 1 :]) / (2.0 * np.diagonal(change))
+        return
     index = np.argwhere(force.active)
     j, k = index[:, 0], index[:, -1]
     call = _caller(force)

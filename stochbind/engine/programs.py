@@ -19,7 +19,7 @@ from stochbind.engine import reference
 from stochbind.engine.tables import Account, Forces, Linear
 from stochbind.errors import PlanError, StochbindError
 from stochbind.fields import BUILT_IN
-from stochbind.forces import Force, plain_function
+from stochbind.forces import Force, all_at_once, function_name, plain_function
 from stochbind.langevin import Langevin
 
 Coefficients = dict[str, Any]
@@ -157,12 +157,16 @@ FIRST_OWN_KIND = 1000
 
 def _kind_of(forces: Sequence[Force]) -> list[int]:
     """Kind of each force: its place among those of the package, or a number from 1000 on."""
-    result, own = [], []
+    result: list[int] = []
+    own: list[tuple[object, ...]] = []
     for force in forces:
         if force.function in BUILT_IN:
             result.append(BUILT_IN.index(force.function))
             continue
-        key = (force.function, force.pair, force.parameters.shape[-1])
+        # Functions of the same code are equal; other objects need not know whether they are. What is collective is
+        # called with all its parameters, and so is of its own kind.
+        function = force.function if hasattr(force.function, "__code__") else id(force.function)
+        key = (function, force.pair, force.parameters.shape[-1], id(force) if force.collective else 0)
         if key not in own:
             own.append(key)
         result.append(FIRST_OWN_KIND + own.index(key))
@@ -174,10 +178,27 @@ def force_kinds(forces: Sequence[Force]) -> reference.Kinds:
     result = {}
     for number, force in zip(_kind_of(forces), forces, strict=True):
         function: Callable[..., Any] = plain_function(force.function)
-        if number >= FIRST_OWN_KIND and not force.vectorized:
+        if force.collective:
+            function = _Known(function)
+        elif number >= FIRST_OWN_KIND and not force.vectorized:
             function = np.vectorize(_as_numba(function), otypes=[float], excluded={2 if force.pair else 1})
-        result[number] = reference.Kind(function, force.pair, force.parameters.shape[-1])
+        result[number] = reference.Kind(function, force.pair, force.parameters.shape[-1], force.collective)
     return result
+
+
+class _Known:
+    """A collective force that is not evaluated twice in a row at the same place: by a kick, and the kick after it."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._place, self._found = np.zeros((0, 0)), np.zeros((0, 0))
+
+    def __call__(self, position: FloatArray, parameters: FloatArray) -> FloatArray:
+        """Forces on all, (N, B)."""
+        if not np.array_equal(position, self._place):
+            self._found = all_at_once(self._function, position, parameters).copy()
+            self._place = position
+        return self._found
 
 
 def _as_numba(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -210,7 +231,7 @@ def fault_of_force(forces: Sequence[Force]) -> Iterator[None]:
     except (StochbindError, MemoryError):
         raise
     except Exception as error:  # a user's function may raise anything
-        own = ", ".join(f"`{getattr(function, '__name__', function)}`" for _, function, *_ in own_functions(forces))
+        own = ", ".join(f"`{function_name(function)}`" for _, function, *_ in own_functions(forces))
         own = own or "of the package, with other parameters than its builder gives it,"
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise PlanError(

@@ -17,11 +17,16 @@ from stochbind.engine.tables import EXACT, HEUN, STRANG, Account, Forces, Linear
 
 
 class Kind(NamedTuple):
-    """What a kind of force is: a function of arrays, whether it takes two positions, and how many parameters."""
+    """What a kind of force is.
+
+    A function of arrays, whether it takes two positions, how many parameters, and whether it takes all positions, with
+    the parameters of all, and gives the forces on all.
+    """
 
     function: Callable[..., Any]
     pair: bool
     n_parameters: int
+    collective: bool = False
 
 
 Kinds = Mapping[int, Kind]
@@ -131,11 +136,19 @@ def evaluate(state: FloatArray, forces: Forces, kinds: Kinds) -> tuple[FloatArra
     for row in place:
         row.setflags(write=False)  # a function that works in place would move the particles of others
     total = np.zeros((len(forces.unit), state.shape[1]))
+    whole = {}
+    for number, of in kinds.items():
+        if of.collective:
+            parameters = np.ascontiguousarray(forces.parameter[forces.kind == number, : of.n_parameters])
+            whole[number] = of.function(np.stack(place), parameters)
     each = []
     for kind, (j, k), p in zip(forces.kind, forces.particle, forces.parameter, strict=True):
         of = kinds[int(kind)]
-        arguments = (place[j], place[k]) if of.pair else (place[j],)
-        each.append(np.zeros(state.shape[1]) + of.function(*arguments, p[: of.n_parameters]))
+        if of.collective:
+            each.append(whole[int(kind)][j])
+        else:
+            arguments = (place[j], place[k]) if of.pair else (place[j],)
+            each.append(np.zeros(state.shape[1]) + of.function(*arguments, p[: of.n_parameters]))
         total[j] += each[-1]
     return total, each
 

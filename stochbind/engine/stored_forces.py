@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import dis
 import hashlib
 import inspect
@@ -13,7 +14,7 @@ import numpy as np
 
 from stochbind import checks
 from stochbind.errors import PlanError
-from stochbind.forces import Force, plain_function
+from stochbind.forces import Force, function_name, plain_function
 
 #: Modules whose content does not change.
 _KNOWN_MODULES = ("math", "cmath", "numpy", "scipy", "numba", "stochbind", "builtins", "operator")
@@ -49,6 +50,7 @@ def described(force: Force) -> dict[str, Any]:
         "function": name,
         "source": digest,
         "vectorized": force.vectorized,
+        **({"collective": True} if force.collective else {}),
         "active": force.active.tolist(),
         "parameters": force.parameters.tolist(),
     }
@@ -61,11 +63,15 @@ def remembered(data: dict[str, Any]) -> Force:
         parameters=np.array(data["parameters"], dtype=float),
         active=np.array(data["active"], dtype=bool),
         vectorized=bool(data["vectorized"]),
+        collective=bool(data.get("collective", False)),
     )
 
 
 def identity(function: Callable[..., Any]) -> tuple[str, str]:
     """Name of a function, and a digest of its source and of all that it uses beside its arguments.
+
+    Of an object with ``__call__``, or of a method, that is the source of its class, which must be a dataclass, and the
+    values of its fields.
 
     Raises
     ------
@@ -73,7 +79,7 @@ def identity(function: Callable[..., Any]) -> tuple[str, str]:
         If it uses something that cannot be described.
     """
     plain: Any = plain_function(function)
-    name = str(getattr(plain, "__name__", type(plain).__name__))
+    name = function_name(plain)
     if isinstance(plain, Remembered):
         return name, plain.digest
     return name, hashlib.blake2b(_text(plain, name, ()).encode(), digest_size=16).hexdigest()
@@ -81,11 +87,17 @@ def identity(function: Callable[..., Any]) -> tuple[str, str]:
 
 def _text(function: Any, name: str, callers: tuple[Any, ...]) -> str:
     """Source of a function, with the values of its defaults and of the names that it takes from elsewhere."""
-    code = getattr(function, "__code__", None)
     if inspect.ismethod(function):
-        raise PlanError(
-            f"The force `{name}` is a method, and what its object holds a plan cannot know; give a plain function."
-        )
+        owner = function.__self__
+        if not _is_described(owner):
+            raise PlanError(
+                f"The force `{name}` is a method, and what its object holds a plan cannot know unless its class is a "
+                "dataclass; give a plain function, or make it one."
+            )
+        return f"{name} of {_object_text(owner, name, callers)}"
+    if _is_described(function):
+        return _object_text(function, name, callers)
+    code = getattr(function, "__code__", None)
     if code is None:
         raise PlanError(f"The force `{name}` has neither source nor code; give a plain function.")
     try:
@@ -110,6 +122,29 @@ def _text(function: Any, name: str, callers: tuple[Any, ...]) -> str:
     return "\n".join(parts)
 
 
+def _is_described(value: Any) -> bool:
+    """Whether something is an object of a dataclass."""
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
+def _object_text(owner: Any, name: str, callers: tuple[Any, ...]) -> str:
+    """Sources of all functions of the class of an object, and the values of its fields."""
+    kind = type(owner)
+    parts = [kind.__qualname__]
+    for base in kind.__mro__[:-1]:
+        for key, member in sorted(vars(base).items()):
+            plain = (
+                getattr(member, "fget", None) or getattr(member, "func", None) or getattr(member, "__func__", member)
+            )
+            # What dataclasses write themselves follows from the fields.
+            if inspect.isfunction(plain) and plain.__code__.co_filename != "<string>" and plain not in callers:
+                parts.append(f"{key}: {_text(plain, name, (*callers, plain))}")
+    parts += [
+        f"{field.name}: {_value(getattr(owner, field.name), field.name, name)}" for field in dataclasses.fields(owner)
+    ]
+    return "\n".join(parts)
+
+
 def _value(value: Any, key: str, name: str) -> str:
     """A constant, or the name of what comes with a package."""
     if value is None or isinstance(value, bool | int | float | complex | str | np.number | np.bool_):
@@ -118,6 +153,8 @@ def _value(value: Any, key: str, name: str) -> str:
         return f"({', '.join(_value(part, key, name) for part in value)})"
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
         return f"{value.dtype} {value.shape} {value.tobytes().hex()}"
+    if _is_described(value):
+        return _object_text(value, name, ())
     if inspect.ismodule(value) and value.__name__.partition(".")[0] not in _KNOWN_MODULES:
         raise PlanError(
             f"The force `{name}` uses the module `{key}`, whose numbers a plan does not see; import the numbers "
