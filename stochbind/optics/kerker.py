@@ -4,6 +4,15 @@ The wave and the equations are those of `stochbind.optics.rows`. A is the partic
 :math:`L = x_B - x_A`. A particle with :math:`\alpha_m = \alpha_e` scatters nothing backward (first Kerker condition),
 one with :math:`\alpha_m = -\alpha_e` nothing forward (second). An ideal pair of the second kind is one-way: A feels B,
 and B hardly feels A. No passive particle is ideal in that way: extinction needs light that is scattered forward.
+
+After one event, and to leading order, an ideal pair of the second kind has
+
+.. math::
+
+    f_B = \frac{\varepsilon_0 |E_0|^2}{8\pi}
+          \left[\frac{6 |\alpha_e|^2}{L^4} - \frac{4k\,\mathrm{Re}\alpha_e \mathrm{Im}\alpha_e}{L^3}\right],
+
+while :math:`f_A` falls off as 1/L.
 """
 
 from __future__ import annotations

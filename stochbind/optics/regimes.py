@@ -135,8 +135,9 @@ def regimes(reciprocal: Any, antireciprocal: Any, recoil_correlation: Any) -> Re
     * recoil: :math:`|\mathrm{Re} D_{12}| > 2 \max |g_r \pm g_a|`.
 
     These are no partition. Of the plane of phase and distance the four take 37.5 %, 41.7 %, 37.5 % and 4.7 %; the
-    second overlaps each of the first and the third in 13.0 % and the fourth in 2.4 %, and 6.9 % belong to none. The point
-    called maximally unidirectional, where all three rates are equal, lies on the border of the first and the third.
+    second overlaps each of the first and the third in 13.0 % and the fourth in 2.4 %, and 6.9 % belong to none. The
+    point called maximally unidirectional, where all three rates are equal, lies on the border of the first and the
+    third, in neither of them.
 
     Parameters
     ----------
