@@ -88,7 +88,7 @@ def _silicon(wavelength: float) -> complex:
     """Index between the entries of the table: linear in n and in the logarithm of kappa.
 
     Half way between two entries it is off by up to 0.02 in n from 400 nm and 0.001 from 500 nm on, and by 2 % in kappa
-    (9 % beyond 1100 nm, where the source is less sure than that); the ultraviolet peaks lose 0.15 in n.
+    (9 % beyond 1100 nm); at the peaks in the ultraviolet by 0.15 in n.
     """
     n, kappa = np.array(_SILICON.split(), dtype=np.float64).reshape(-1, 2).T
     grid = 0.25 + 0.01 * np.arange(len(n))

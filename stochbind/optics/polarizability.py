@@ -126,8 +126,7 @@ class Polarizability:
         (6, 6) complex
             Hermitian matrix [m^3].
         """
-        matrix = self.matrix
-        return _hermitian_loss(matrix) - _radiated(matrix, _positive("wavenumber", wavenumber))
+        return _hermitian_loss(self.matrix) - _radiated(self.matrix, _positive("wavenumber", wavenumber))
 
     def gain(self, wavenumber: float) -> float:
         r"""Optical gain that the particle needs: minus the smallest eigenvalue of its absorption matrix, relative.
