@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from stochbind.protocols import Drive as Drive
     from stochbind.protocols import Kick as Kick
     from stochbind.protocols import Protocol as Protocol
+    from stochbind.scenario import DipoleScenario as DipoleScenario
     from stochbind.scenario import OscillatorScenario as OscillatorScenario
     from stochbind.scenario import Scenario as Scenario
     from stochbind.scenario import Sweep as Sweep
@@ -65,6 +66,7 @@ _HOME = {
     "Kick": "protocols",
     "Protocol": "protocols",
     "Oscillators": "oscillators",
+    "DipoleScenario": "scenario",
     "OscillatorScenario": "scenario",
     "Scenario": "scenario",
     "Sweep": "scenario",

@@ -79,6 +79,7 @@ KINDS = {
         Kind("molar mass", "kg/mol", "28.96 g/mol"),
         Kind("viscosity", "Pa*s", "18.2 uPa*s"),
         Kind("power", "W", "300 mW"),
+        Kind("intensity", "W/m^2", "1.3 mW/um^2"),
         Kind("electric field", "V/m", "1e7 V/m"),
         Kind("angle", "rad", "45 deg"),
         Kind("frequency", "Hz", "55 kHz"),

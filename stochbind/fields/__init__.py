@@ -3,6 +3,7 @@
 Each is a builder that returns a `stochbind.forces.Force`, and a scalar function of that name with ``_force`` added.
 """
 
+from stochbind.fields.dipoles import trapped_dipoles as trapped_dipoles
 from stochbind.fields.light import optical_binding as optical_binding
 from stochbind.fields.light import optical_binding_force, tweezer_force
 from stochbind.fields.light import tweezer as tweezer

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import ScenarioError
 from stochbind.optics import interaction
 from stochbind.optics.interaction import Radial
+from stochbind.optics.waves import Wave
 
 Scattering = Literal["single", "one_event", "multiple"]
 
@@ -40,25 +41,6 @@ PAIRS_AT_ONCE = 4096
 SLOWEST_CONVERGENCE = 0.3
 #: Arrays of fewer six-vectors than this are solved at once: there it is the faster way.
 SMALLEST_ITERATED = 40
-
-
-class LightValues(Protocol):
-    """Field at points: `value` (n, 6), `gradient` (n, 3, 6), `curvature` (n, 3, 3, 6); see `stochbind.optics.waves`."""
-
-    value: ComplexArray
-    gradient: ComplexArray
-    curvature: ComplexArray
-
-
-class Light(Protocol):
-    """Light of one wave number; see `stochbind.optics.waves`."""
-
-    @property
-    def wavenumber(self) -> float:
-        """Wave number [1/m]."""
-
-    def at(self, points: FloatArray) -> LightValues:
-        """Field and its derivatives at the points, shape (n, 3)."""
 
 
 class Solution(NamedTuple):
@@ -94,8 +76,8 @@ class Dipoles:
 
     Parameters
     ----------
-    light : Light
-        The light without particles.
+    light : Wave
+        The light without particles; see `stochbind.optics.waves`.
     polarizability : (N, 3, 3) complex
         Electric polarizability of each particle in the laboratory's frame [m^3]; see
         `stochbind.optics.polarizability`.
@@ -117,7 +99,7 @@ class Dipoles:
         If a shape is wrong or a number is not finite.
     """
 
-    light: Light
+    light: Wave
     polarizability: ComplexArray
     magnetic: ComplexArray | None = None
     radius: FloatArray | None = None
@@ -359,8 +341,8 @@ class Dipoles:
                     break
                 before = size
         system = np.eye(n * s) - self.times_alpha(matrix)
-        field = np.linalg.solve(system, light.reshape(*lead, n * s, 1)).reshape(*lead, n, s)
-        return _apply(self.alpha, field)
+        solved: ComplexArray = np.linalg.solve(system, light.reshape(*lead, n * s, 1)).reshape(*lead, n, s)
+        return _apply(self.alpha, solved)
 
     def times_alpha(self, matrix: ComplexArray) -> ComplexArray:
         """The product of a (..., X, sN) matrix with the polarizabilities of all particles."""

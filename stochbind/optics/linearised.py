@@ -198,11 +198,11 @@ def _of_all_orders(dipoles: Dipoles, place: FloatArray, found: Solution) -> Floa
         # The interaction is a symmetric matrix: it works on u from the left as from the right.
         seen = interaction.field_gradient(separation, r, np.broadcast_to(u, (*other.shape, s)), k)
         gradients[block] = np.moveaxis(np.where(mask > 0, seen, 0.0), 1, 2)
-    result = result.reshape(3 * n, 3 * n)
+    matrix = result.reshape(3 * n, 3 * n)
     levers = _levers(dipoles, found.dipole, found.incident_gradient + found.scattered_gradient)
     response = half * gradients.reshape(3 * n, n * s)
     response.reshape(n, 3, n, s)[np.arange(n), :, np.arange(n), :] += levers.conj()
-    result += (response @ change).real
+    matrix += (response @ change).real
     own = half * np.einsum("ni,nabi->nab", found.dipole.conj(), curvature).real
-    result.reshape(n, 3, n, 3)[np.arange(n), :, np.arange(n), :] += own
-    return result
+    result[np.arange(n), :, np.arange(n), :] += own  # the matrix is a view of this
+    return matrix

@@ -90,20 +90,29 @@ def recoil(dipoles: Dipoles, position: FloatArray) -> Recoil:
     Rudolph et al., Phys. Rev. A 110, 063507 (2024), eqs. (76), (87), of which (87b) is to read
     :math:`E_{j'}^* \cdot (1 - n n) \cdot E_j`; Phys. Rev. Lett. 133, 233603 (2024), eq. (5).
     """
-    place = np.asarray(position, np.float64)
-    unit = 0.25 * constants.hbar * constants.epsilon_0
-    if dipoles.scattering == "single":
-        dipole, moved = linearised.single_derivatives(dipoles, place)
-        scattered, absorbed = _local(dipoles, place, dipole, moved), _absorbed_alone(dipoles, moved)
-    else:
-        dipole, derivative = linearised.dipole_derivatives(dipoles, place)
-        scattered, absorbed = _shared(dipoles, place, dipole, derivative), _absorbed(dipoles, derivative)
-    scattered *= unit
-    absorbed *= unit
+    result = _both(dipoles, position)
     if dipoles.far_field:
         hint = " The far field is at fault: the exact one is positive at any distance."
-        checks.positive_semidefinite("diffusion", scattered, hint)
-    return Recoil(scattered, absorbed)
+        checks.positive_semidefinite("diffusion", result.scattering, hint)
+    return result
+
+
+def scattering_diffusion(dipoles: Dipoles, position: FloatArray) -> ComplexArray:
+    """The part of `recoil` by photons scattered, (3N, 3N) [N^2 s], of the far field also where it is not positive."""
+    return _both(dipoles, position).scattering
+
+
+def _both(dipoles: Dipoles, position: FloatArray) -> Recoil:
+    place = np.asarray(position, np.float64)
+    if dipoles.scattering == "single":
+        dipole, moved = linearised.single_derivatives(dipoles, place)
+        result = Recoil(_local(dipoles, place, dipole, moved), _absorbed_alone(dipoles, moved))
+    else:
+        dipole, derivative = linearised.dipole_derivatives(dipoles, place)
+        result = Recoil(_shared(dipoles, place, dipole, derivative), _absorbed(dipoles, derivative))
+    for matrix in result:
+        matrix *= 0.25 * constants.hbar * constants.epsilon_0
+    return result
 
 
 def _dissipative(dipoles: Dipoles, separation: FloatArray, order: int) -> interaction.Radial:
@@ -226,7 +235,8 @@ def quadrature(dipoles: Dipoles, position: FloatArray, order: int | None = None)
         amplitude = _amplitude_derivatives(place, dipole, derivative, direction, k).reshape(-1, 3 * n)
         result += w * math.pi / n_polar * (amplitude.T @ amplitude.conj())
     strength = constants.epsilon_0 * k**3 / (2.0 * constants.hbar) / (4.0 * math.pi) ** 2
-    return 0.5 * constants.hbar**2 * strength * result
+    result *= 0.5 * constants.hbar**2 * strength
+    return result
 
 
 def _amplitude_derivatives(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -75,8 +75,8 @@ class TrappedDipoles:
     """
 
     parts: tuple[Dipoles, ...]
-    trap_position: FloatArray | None = None
-    trap_stiffness: FloatArray | None = None
+    trap_position: FloatArray = None  # type: ignore[assignment]
+    trap_stiffness: FloatArray = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         numbers = {part.n_particles for part in self.parts}
@@ -106,7 +106,6 @@ class TrappedDipoles:
     def jacobian(self, position: FloatArray) -> FloatArray:
         """Exact derivatives of all forces, (3N, 3N) [N/m]; see `stochbind.optics.linearised.jacobian`."""
         result = sum(linearised.jacobian(part, position) for part in self.parts)
-        assert self.trap_stiffness is not None
         return np.asarray(result - np.diag(self.trap_stiffness.ravel()))
 
     def recoil(self, position: FloatArray) -> recoil.Recoil:
@@ -161,5 +160,5 @@ class TrappedDipoles:
         )
 
 
-def _sorted(eigenvalue: ComplexArray) -> ComplexArray:
+def _sorted(eigenvalue: npt.NDArray[Any]) -> ComplexArray:
     return np.asarray(eigenvalue[np.argsort(eigenvalue.real, kind="stable")], dtype=np.complex128)

@@ -1,7 +1,10 @@
 """The laboratory: N particles, light, gas and baths, in SI, with the source of the numbers."""
 
 from stochbind.scenario.base import Derived, RunSettings, Scenario
+from stochbind.scenario.bodies import DipoleParticle
+from stochbind.scenario.dipoles import DipoleScenario
 from stochbind.scenario.files import json_schema, parse, read, scenario_from_dict
+from stochbind.scenario.illumination import DipoleLight, PlaneWaveTable, TweezerTable
 from stochbind.scenario.oscillators import Oscillator, OscillatorScenario
 from stochbind.scenario.spheres import Gas, Light, Sphere
 from stochbind.scenario.sweep_axes import Axis
@@ -11,15 +14,20 @@ from stochbind.scenario.tweezers import TweezerScenario
 __all__ = [
     "Axis",
     "Derived",
+    "DipoleLight",
+    "DipoleParticle",
+    "DipoleScenario",
     "Gas",
     "Light",
     "Oscillator",
     "OscillatorScenario",
+    "PlaneWaveTable",
     "RunSettings",
     "Scenario",
     "Sphere",
     "Sweep",
     "TweezerScenario",
+    "TweezerTable",
     "json_schema",
     "parse",
     "read",

@@ -14,6 +14,7 @@ from stochbind.checks import short
 from stochbind.errors import ScenarioError
 from stochbind.scenario import faults
 from stochbind.scenario.base import Scenario
+from stochbind.scenario.dipoles import DipoleScenario
 from stochbind.scenario.oscillators import OscillatorScenario
 from stochbind.scenario.sweep_tables import SweepTable
 from stochbind.scenario.tweezers import TweezerScenario
@@ -22,9 +23,13 @@ from stochbind.scenario.tweezers import TweezerScenario
 LARGEST_FILE = 1_000_000
 DEEPEST_NESTING = 20
 
-_KINDS: dict[str, type[BaseModel]] = {"tweezers": TweezerScenario, "oscillators": OscillatorScenario}
+_KINDS: dict[str, type[BaseModel]] = {
+    "tweezers": TweezerScenario,
+    "dipoles": DipoleScenario,
+    "oscillators": OscillatorScenario,
+}
 _ADAPTER: TypeAdapter[Scenario] = TypeAdapter(
-    Annotated[TweezerScenario | OscillatorScenario, Field(discriminator="kind")]
+    Annotated[TweezerScenario | DipoleScenario | OscillatorScenario, Field(discriminator="kind")]
 )
 # What must not reach tomllib: a deep dotted key, which takes time and memory with the square of its length, and an
 # integer of thousands of digits, which Python does not write back. Strings and comments are passed over.
