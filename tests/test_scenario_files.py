@@ -305,11 +305,11 @@ TWEEZER_MISTAKES = [
         'line 3: units: is not a field of this kind of scenario, but of kind = "oscillators".',
     ]),
     # kinds
-    ('kind = "tweezers"\n', "", ['must say kind = "tweezers" or kind = "oscillators".']),
+    ('kind = "tweezers"\n', "", ['must say kind = "tweezers" or kind = "dipoles" or kind = "oscillators".']),
     ('"tweezers"', '"Tweezers"', [
-        'line 3: must say kind = "tweezers" or kind = "oscillators", but says kind = \'Tweezers\'.',
+        'line 3: must say kind = "tweezers" or kind = "dipoles" or kind = "oscillators", but says kind = \'Tweezers\'.',
     ]),
-    ('"tweezers"', "3", ['line 3: must say kind = "tweezers" or kind = "oscillators", but says kind = 3.']),
+    ('"tweezers"', "3", ['line 3: must say kind = "tweezers" or kind = "dipoles" or kind = "oscillators", but says kind = 3.']),
     # tables
     ("[gas]", "[[gas]]", [
         "line 16: gas: must be a table [gas], but is [{'pressure': '10 mbar', 'temperature': '300 K'}].",

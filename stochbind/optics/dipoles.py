@@ -341,8 +341,8 @@ class Dipoles:
                     break
                 before = size
         system = np.eye(n * s) - self.times_alpha(matrix)
-        solved: ComplexArray = np.linalg.solve(system, light.reshape(*lead, n * s, 1)).reshape(*lead, n, s)
-        return _apply(self.alpha, solved)
+        solved = np.linalg.solve(system, light.reshape(*lead, n * s, 1))
+        return _apply(self.alpha, np.asarray(solved, np.complex128).reshape(*lead, n, s))
 
     def times_alpha(self, matrix: ComplexArray) -> ComplexArray:
         """The product of a (..., X, sN) matrix with the polarizabilities of all particles."""

@@ -234,9 +234,8 @@ def quadrature(dipoles: Dipoles, position: FloatArray, order: int | None = None)
         direction = np.stack([sine * np.cos(azimuth), sine * np.sin(azimuth), np.full_like(azimuth, c)], axis=-1)
         amplitude = _amplitude_derivatives(place, dipole, derivative, direction, k).reshape(-1, 3 * n)
         result += w * math.pi / n_polar * (amplitude.T @ amplitude.conj())
-    strength = constants.epsilon_0 * k**3 / (2.0 * constants.hbar) / (4.0 * math.pi) ** 2
-    result *= 0.5 * constants.hbar**2 * strength
-    return result
+    strength = 0.25 * constants.hbar * constants.epsilon_0 * k**3 / (4.0 * math.pi) ** 2
+    return np.asarray(strength * result, np.complex128)
 
 
 def _amplitude_derivatives(
