@@ -235,7 +235,8 @@ def quadrature(dipoles: Dipoles, position: FloatArray, order: int | None = None)
         amplitude = _amplitude_derivatives(place, dipole, derivative, direction, k).reshape(-1, 3 * n)
         result += w * math.pi / n_polar * (amplitude.T @ amplitude.conj())
     strength = 0.25 * constants.hbar * constants.epsilon_0 * k**3 / (4.0 * math.pi) ** 2
-    return np.asarray(strength * result, np.complex128)
+    total: ComplexArray = strength * result
+    return total
 
 
 def _amplitude_derivatives(

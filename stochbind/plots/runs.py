@@ -1,4 +1,4 @@
-"""Figures. One function per panel, which draws what it is given and computes nothing.
+"""Figures of runs. One function per panel, which draws what it is given and computes nothing.
 
 Colour is the particle (the receiver, for pairs), the marker is the quantity, points with error bars are simulated, and
 lines are exact. Where particles move along several axes, labels such as "0x" name both.
