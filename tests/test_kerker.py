@@ -114,7 +114,7 @@ def test_the_derivative_takes_the_sources_before_the_event():
 
 
 def local_fields(place, electric, magnetic):
-    """All scattering, solved with the scalar equations (4) as printed, in K's order; fields (N, 2) by E0 = 1."""
+    """All scattering, solved with the scalar equations (4) as printed; fields (N, 2) by E0 = 1."""
     number = len(place)
     matrix = np.eye(2 * number, dtype=complex)
     for j in range(number):
@@ -212,7 +212,7 @@ def test_the_number_of_events():
 
 
 def test_no_digits_are_lost_far_away():
-    """Second Kerker pair: f_B is 1e-12 of the isolated force at 200 um, from K's own sums with 50 digits."""
+    """Second Kerker pair: f_B is 1e-12 of the isolated force at 200 um, from the printed sums with 50 digits."""
     length = 200e-6
     with mpmath.workdps(50):
         k, a, r = mpmath.mpf(K), mpmath.mpc(RAYLEIGH), mpmath.mpf(length)
