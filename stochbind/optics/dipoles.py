@@ -25,11 +25,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy import constants
+from scipy.spatial.distance import pdist
 
 from stochbind import checks
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import ScenarioError
 from stochbind.optics import interaction
+from stochbind.optics.arguments import real_numbers
 from stochbind.optics.interaction import Radial
 from stochbind.optics.waves import Wave
 
@@ -158,22 +160,40 @@ class Dipoles:
 
     def checked(self, position: FloatArray) -> FloatArray:
         """The positions as an array of shape (..., N, 3), or `ScenarioError` if particles overlap."""
-        place = np.asarray(position, dtype=np.float64)
-        if place.shape[-2:] != (self.n_particles, 3) or not np.isfinite(place).all():
-            raise ScenarioError(
-                f"`position` must hold {self.n_particles} x 3 finite numbers, but has the shape {place.shape}."
-            )
+        place = real_numbers("position", position)
         n = self.n_particles
-        assert self.radius is not None
-        for j in range(1, n) if place.ndim == 2 else ():
-            distance = np.linalg.norm(place[:j] - place[j], axis=-1)
-            k = int(np.argmin(distance - self.radius[:j]))
-            if distance[k] <= self.radius[j] + self.radius[k]:
-                raise ScenarioError(
-                    f"Particles {k} and {j} overlap: their centres are {distance[k]:.6g} m apart, but their radii add "
-                    f"up to {self.radius[j] + self.radius[k]:.6g} m; move them apart."
-                )
+        if place.shape[-2:] != (n, 3):
+            raise ScenarioError(f"`position` must have shape (..., {n}, 3), but has shape {place.shape}.")
+        radius = np.asarray(self.radius)
+        closest = 2.0 * float(radius.max())
+        for array in place.reshape(-1, n, 3) if n > 1 else ():
+            distance = pdist(array)
+            if distance.min() <= closest:
+                self._refuse_overlap(distance, pdist(radius[:, None], lambda one, other: one[0] + other[0]))
         return place
+
+    def checked_array(self, position: FloatArray) -> FloatArray:
+        """As `checked`, for one set of places, (N, 3)."""
+        place = self.checked(position)
+        if place.ndim != 2:
+            raise ScenarioError(
+                f"`position` must be one set of places, ({self.n_particles}, 3), but has shape {place.shape}; call "
+                "this function for each of them."
+            )
+        return place
+
+    def _refuse_overlap(self, distance: FloatArray, touching: FloatArray) -> None:
+        """Raise `ScenarioError` unless distances exceed sums of radii; both have an element for each pair."""
+        worst = int(np.argmin(distance - touching))
+        if distance[worst] > touching[worst]:
+            return
+        j, k = (int(side[worst]) for side in np.triu_indices(self.n_particles, 1))
+        if distance[worst] == 0.0:
+            raise ScenarioError(f"Particles {j} and {k} are at one place: give each its own `position`.")
+        raise ScenarioError(
+            f"Particles {j} and {k} overlap: their centres are {distance[worst]:.6g} m apart, but their radii add up "
+            f"to {touching[worst]:.6g} m; move them apart."
+        )
 
     def incident(self, position: FloatArray, curvature: bool = False) -> tuple[ComplexArray, ...]:
         """The light at the particles: value, gradient and, if asked for, curvature, in s components."""

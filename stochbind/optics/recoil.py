@@ -249,7 +249,7 @@ def _amplitude_derivatives(
         n = direction[(slice(None), *(None,) * (source.ndim - 1))]
         electric = source[..., :3]
         out = electric - n * np.sum(n * electric, axis=-1, keepdims=True)
-        return out if source.shape[-1] == 3 else out - np.cross(n, source[..., 3:])
+        return np.asarray(out if source.shape[-1] == 3 else out - np.cross(n, source[..., 3:]))
 
     phase = np.exp(-1j * k * direction @ place.T)
     by_strength = np.einsum("di,dikbc->dckb", phase, radiating(np.moveaxis(derivative, 1, -1)))
