@@ -379,7 +379,7 @@ def test_drives(make, step):
     assert bridge.evaluate(time, start, normal, phase)[0] - constant[1] == pytest.approx(end[d + 1], rel=1e-8, abs=1e-9)
     assert bridge.evaluate(push, start, normal, phase)[0] == pytest.approx(end[d + 2], rel=1e-8, abs=1e-9)
     # twin: the phase of the other sign
-    assert bridge.evaluate(push, start, normal, -phase)[0] != pytest.approx(end[d + 2], rel=1e-2)
+    assert bridge.evaluate(push, start, normal, -phase)[0] != pytest.approx(end[d + 2], rel=1e-2, abs=0)
 
 
 def test_a_fast_drive_of_a_free_particle():
@@ -393,7 +393,7 @@ def test_a_fast_drive_of_a_free_particle():
     last = theta + omega * step
     expected = amplitude * (step / 2 + (math.sin(2 * last) - math.sin(2 * theta)) / (4 * omega))
     expected += normal / math.sqrt(step) * (math.sin(last) - math.sin(theta)) / omega
-    assert found == pytest.approx(expected, rel=1e-12)
+    assert found == pytest.approx(expected, rel=1e-12, abs=0)
 
 
 @both_kinds
@@ -426,7 +426,7 @@ def test_mean_work_of_a_resonant_drive_is_that_of_the_response(make):
     seconds = 2 * math.pi / omega * equations.time_unit
     (found,) = bridge.expectation(bridge.drive_forms(equations, seconds, [(0, 0)], [drive]), initial, [0.0])
     # the mean of cos(wt) dx/dt over a period, x = Re(r e^{-iwt}), is w Im(r) / 2
-    assert found == pytest.approx(math.pi * response[0].imag, rel=1e-10)
+    assert found == pytest.approx(math.pi * response[0].imag, rel=1e-10, abs=0)
     assert response[0].imag > 0
 
 
@@ -488,7 +488,7 @@ def test_variance_of_a_brownian_step_lacks_levys_area():
                 z[:2, 2 * before : 2 * before + 2] = exact
             z[2:, 2 * i : 2 * i + 2] = np.eye(2)
             total += z.T @ form[1:, 1:] @ z
-        assert variance(total, np.eye(2 * n)) == pytest.approx(true - step**2 / (4 * n), rel=1e-12)
+        assert variance(total, np.eye(2 * n)) == pytest.approx(true - step**2 / (4 * n), rel=1e-12, abs=0)
 
 
 # -- bad input ---------------------------------------------------------------------------------------------------------

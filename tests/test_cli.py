@@ -85,7 +85,7 @@ def test_info_of_a_scenario_and_of_a_store(store):
     assert of_store["n_steps"] == 400
     in_si = json.loads(invoke("info", "unidirectional_pair", "--json").stdout)["derived"]
     assert in_si["trap_frequency"]["unit"] == "Hz"
-    assert in_si["trap_frequency"]["value"][1] == pytest.approx(55.47e3, rel=1e-4)
+    assert in_si["trap_frequency"]["value"][1] == pytest.approx(55.47e3, rel=1e-4, abs=0)
 
 
 def test_info_tells_what_is_kept(tmp_path):
@@ -265,7 +265,7 @@ def test_runs_with_drives_forces_ledgers_and_lost_trajectories_can_be_validated_
     assert report["agrees"]
     assert rows["kinetic temperature", "1"]["steady"] is None  # the drive never lets it rest
     power = rows["work of the drives", "1"]["value"]
-    assert power == pytest.approx(0.1**2 / (2 * 0.1), rel=0.2)  # F^2/(2 m gamma) at resonance
+    assert power == pytest.approx(0.1**2 / (2 * 0.1), rel=0.2, abs=0)  # F^2/(2 m gamma) at resonance
     invoke(
         "run", scenarios / "driven_pair.toml", "-o", tmp_path / "bare", "--no-ledger", "--trajectories", "8", *SMALL[2:]
     )

@@ -163,7 +163,7 @@ def test_the_barrier_is_the_work_to_its_top(nonlinear):
         strict=True,
     ):
         work, _ = integrate.quad(lambda t, u=u, f=push: u * t * z_r / (1 + t * t) ** 2 - f / (1 + t * t), s, 1 / s)
-        assert found == pytest.approx(work * z_r, rel=1e-9)
+        assert found == pytest.approx(work * z_r, rel=1e-9, abs=0)
 
 
 def test_one_sphere_alone(nonlinear):
@@ -171,7 +171,7 @@ def test_one_sphere_alone(nonlinear):
     assert len(alone.oscillators().forces) == 1
     x = np.array([2e-7])
     truth = independent_force(alone, alone.equilibrium + x)
-    assert model_force(alone, x) == pytest.approx(truth, rel=1e-6)
+    assert model_force(alone, x) == pytest.approx(truth, rel=1e-6, abs=0)
 
 
 def test_full_forces_need_the_exact_field(nonlinear):
@@ -234,7 +234,7 @@ def test_traps_of_oscillators(name, dynamics):
             name="one", units="reduced", dynamics=dynamics, particle=[{**kept, **particle}]
         )
     for x in (-2.0, -0.3, 0.1, 1.7):
-        assert model_force(scenario, np.array([x])) == pytest.approx(truth(x), rel=1e-12)
+        assert model_force(scenario, np.array([x])) == pytest.approx(truth(x), rel=1e-12, abs=0)
         assert abs(-1.5 * x - truth(x)) > 1e-5  # the twin: a harmonic trap
 
 
@@ -249,7 +249,7 @@ def test_each_particle_has_its_own_trap():
         ],
     )
     x = np.array([1e-7, 1e-7, 1e-7])
-    assert scenario.particle[2].cubic_stiffness == pytest.approx(1e19, rel=1e-12)
+    assert scenario.particle[2].cubic_stiffness == pytest.approx(1e19, rel=1e-12, abs=0)
     expected = [
         -1e-13,
         -1e-6 * 80e-9 * math.sin(1e-7 / 80e-9),

@@ -194,7 +194,7 @@ def test_record_sums(window, n_saves, first):
     for name, value in expected.items():
         np.testing.assert_allclose(np.tensordot(found.weight, getattr(found, name), 1), value, rtol=1e-12, atol=1e-15)
     assert (found.n_groups, found.n_states) == (6, n_saves - window * first)
-    assert found.interval == pytest.approx(INTERVAL, rel=1e-12)
+    assert found.interval == pytest.approx(INTERVAL, rel=1e-12, abs=0)
     assert found.weight.sum() == pytest.approx(1.0)
     if window > 1:  # the twin: a transposed lag
         assert not np.allclose(np.tensordot(found.weight, found.lagged, 1).T, expected["lagged"])
@@ -405,11 +405,11 @@ def test_steady_correlation():
     found = exact_windows.steady_correlation(equations, [0.0, 0.7])
     np.testing.assert_allclose(found[0], systems.overdamped_truth(c=(0.5, 0.0))[0], rtol=1e-10)
     rate = np.array([1.3 / 0.7, 0.8 / 1.9])
-    assert found[1, 1, 1] == pytest.approx(found[0, 1, 1] * np.exp(-0.7 * rate[1]), rel=1e-10)
-    assert found[1, 1, 0] == pytest.approx(found[0, 1, 0] * np.exp(-0.7 * rate[1]), rel=1e-10)
+    assert found[1, 1, 1] == pytest.approx(found[0, 1, 1] * np.exp(-0.7 * rate[1]), rel=1e-10, abs=0)
+    assert found[1, 1, 0] == pytest.approx(found[0, 1, 0] * np.exp(-0.7 * rate[1]), rel=1e-10, abs=0)
     follows = 0.5 / 0.7 * (np.exp(-0.7 * rate[1]) - np.exp(-0.7 * rate[0])) / (rate[0] - rate[1])
     expected = found[0, 0, 1] * np.exp(-0.7 * rate[0]) + follows * found[0, 1, 1]
-    assert found[1, 0, 1] == pytest.approx(expected, rel=1e-10)
+    assert found[1, 0, 1] == pytest.approx(expected, rel=1e-10, abs=0)
 
 
 def test_normal_shares():
@@ -620,7 +620,7 @@ def test_fair_before_the_steady_state(initial):
     assert found.window == pytest.approx((13 * INTERVAL, 22 * INTERVAL))
     temperature = found.value("kinetic temperature", "0")
     if initial == "stationary":
-        assert temperature.exact == pytest.approx(temperature.steady, rel=1e-9)
+        assert temperature.exact == pytest.approx(temperature.steady, rel=1e-9, abs=0)
     else:
         assert abs(temperature.exact - temperature.steady) > 5 * temperature.stderr  # the twin: not steady yet
 

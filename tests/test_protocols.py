@@ -175,7 +175,7 @@ def test_steady_response():
     assert np.abs(found - conjugated).max() > 0.1 * np.abs(found).max()
     # a constant force is a drive of frequency zero
     still = Protocol.constant(equations, drives=[Drive(0, force, 0.0)]).moments(2e-3, AT_REST).mean
-    assert still[0] * equations.unit[0] == pytest.approx(force / 5e-7, rel=1e-12)
+    assert still[0] * equations.unit[0] == pytest.approx(force / 5e-7, rel=1e-12, abs=0)
     # and in an overdamped array it drives the position
     slow = systems.overdamped_pair(u=(1.3, 0.8), c=(0.0, 0.0)).langevin()
     still = Protocol.constant(slow, drives=[Drive(1, 0.4, 0.0)]).moments(100.0, Moments(np.zeros(2), np.eye(2))).mean
@@ -244,8 +244,8 @@ def test_quench_of_an_overdamped_particle():
     start = Moments(np.array([2.0]), np.array([[1.0]]))
     for n, found in enumerate(walk(schedule, 20, start), 1):
         t = max(0.3 * n - 1, 0)
-        assert found.covariance[0, 0] == pytest.approx(1 / 3 + (1 - 1 / 3) * math.exp(-6 * t), rel=1e-13)
-        assert found.mean[0] == pytest.approx(2 * math.exp(-min(0.3 * n, 1.0) - 3 * t), rel=1e-12)
+        assert found.covariance[0, 0] == pytest.approx(1 / 3 + (1 - 1 / 3) * math.exp(-6 * t), rel=1e-13, abs=0)
+        assert found.mean[0] == pytest.approx(2 * math.exp(-min(0.3 * n, 1.0) - 3 * t), rel=1e-12, abs=0)
     assert schedule.start.tolist() == [0, 3, 4]
     assert schedule.which.tolist() == [0, 1, 2]
     assert schedule.period == 0
@@ -321,7 +321,7 @@ def test_kicked_oscillator(angle):
         expected = impulse**2 / 2 / 3.0 * ratio**2
         for mean in (protocol.moments(n * period, AT_REST).mean, states[4 * n - 1].mean):
             x, v = mean * equations.unit
-            assert 1.5 * (x**2 + v**2) == pytest.approx(expected, rel=1e-11)
+            assert 1.5 * (x**2 + v**2) == pytest.approx(expected, rel=1e-11, abs=0)
 
 
 def test_a_state_at_the_time_of_a_kick_is_the_one_before():
@@ -371,7 +371,7 @@ def test_floquet_multipliers_and_the_order_of_sampling(modulation):
     error = []
     for n in number:
         found = parametric(modulation, 0.2, n).multipliers()
-        assert np.prod(found).real == pytest.approx(math.exp(-0.2 * math.pi), rel=1e-12)  # Liouville
+        assert np.prod(found).real == pytest.approx(math.exp(-0.2 * math.pi), rel=1e-12, abs=0)  # Liouville
         error.append(np.abs(found - exact).max())
     slope = -np.polyfit(np.log(number), np.log(error), 1)[0]
     assert 1.9 < slope < 2.1
@@ -430,7 +430,7 @@ def test_periodic_state_of_equations_that_do_not_change_is_the_steady_one():
     found = protocol.periodic_state().covariance
     exact = equations.stationary_covariance()
     assert np.abs(found - exact).max() < 1e-9 * np.abs(exact).max()
-    assert protocol.growth_rate == pytest.approx(equations.stability.growth_rate, rel=1e-8)
+    assert protocol.growth_rate == pytest.approx(equations.stability.growth_rate, rel=1e-8, abs=0)
     pull = replace(equations, constant_drift=[0.0, 0.0, 1.0, 2.0])
     mean = Protocol(pieces=((0.3, pull),), periodic=True).periodic_state().mean
     np.testing.assert_allclose(mean, pull.stationary.mean, rtol=1e-8, atol=1e-12)
@@ -444,14 +444,14 @@ def test_the_rounding_of_a_periodic_state_is_known(quality):
     protocol = Protocol(pieces=pieces, periodic=True)
     error = np.abs(protocol.periodic_state().covariance - np.eye(2)).max()
     assert error < 4e-15 * math.sqrt(50) * quality
-    assert protocol.growth_rate == pytest.approx(-0.5 / quality, rel=1e-5)
+    assert protocol.growth_rate == pytest.approx(-0.5 / quality, rel=1e-5, abs=0)
 
 
 def test_the_mean_of_a_kicked_particle():
     rate, period, jump = 0.8, 1.3, 0.6
     protocol = Protocol(pieces=((period, overdamped(rate)),), periodic=True, kicks=(Kick(0.0, shift=[jump]),))
     decay = math.exp(-rate * period)
-    assert protocol.periodic_state().mean[0] == pytest.approx(jump * decay / (1 - decay), rel=1e-13)
+    assert protocol.periodic_state().mean[0] == pytest.approx(jump * decay / (1 - decay), rel=1e-13, abs=0)
     kicked = replace(protocol, kicks=(Kick(0.5, matrix=[[2.0]]),))
     assert kicked.multipliers() == pytest.approx([2 * decay])
     assert kicked.stable
@@ -612,7 +612,7 @@ def test_a_wrong_question_is_refused():
     protocol = parametric(0.3, 0.01, 20)
     with pytest.raises(UnstableError, match=r"largest has modulus 1 \+0\.2") as info:
         protocol.periodic_state()
-    assert info.value.growth_rate == pytest.approx(0.3 / 4 - 0.01 / 2, rel=0.02)
+    assert info.value.growth_rate == pytest.approx(0.3 / 4 - 0.01 / 2, rel=0.02, abs=0)
     with pytest.raises(UnstableError, match="inside the unit circle"):
         parametric(0.0, 0.0, 4).periodic_state()
     once = Protocol.constant(spring())

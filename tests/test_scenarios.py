@@ -74,7 +74,7 @@ def test_directions_of_the_shipped_pairs(unidirectional, cold_to_hot):
     coupling = unidirectional.oscillators().coupling
     assert abs(coupling[1, 0]) < 1e-12 * coupling[0, 1]
     reciprocal = sb.Scenario.from_toml(ROOT / "scenarios" / "reciprocal_pair.toml").oscillators()
-    assert reciprocal.coupling[0, 1] == pytest.approx(reciprocal.coupling[1, 0], rel=1e-12)
+    assert reciprocal.coupling[0, 1] == pytest.approx(reciprocal.coupling[1, 0], rel=1e-12, abs=0)
     heat = thermodynamics.heat_current(cold_to_hot.oscillators(), cold_to_hot.langevin().stationary_covariance())
     assert heat[1] > 0 > heat[0]  # from the colder bath, into the hotter
 
@@ -88,7 +88,7 @@ def test_a_changed_copy_is_computed_and_checked_anew(unidirectional):
     coupling = unidirectional.oscillators().coupling[0, 1]
     particles = [p.model_copy(update={"power": 2 * p.power}) for p in unidirectional.particle]
     changed = unidirectional.model_copy(update={"particle": particles})
-    assert changed.oscillators().coupling[0, 1] == pytest.approx(2 * coupling, rel=1e-12)
+    assert changed.oscillators().coupling[0, 1] == pytest.approx(2 * coupling, rel=1e-12, abs=0)
     with pytest.raises(sb.errors.ScenarioError, match="must be positive"):
         unidirectional.particle[0].model_copy(update={"power": -1.0})
 

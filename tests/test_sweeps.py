@@ -163,7 +163,7 @@ def test_the_physics_of_a_point_is_that_of_its_parameters():
     one_way, reciprocal, reversed_way = (found.point(index).oscillators().coupling for index in range(3))
     assert abs(one_way[1, 0]) < 1e-3 * abs(one_way[0, 1])
     assert abs(reversed_way[0, 1]) < 1e-3 * abs(reversed_way[1, 0])
-    assert reciprocal[0, 1] == pytest.approx(reciprocal[1, 0], rel=1e-9)
+    assert reciprocal[0, 1] == pytest.approx(reciprocal[1, 0], rel=1e-9, abs=0)
 
 
 def test_coordinates_are_in_si_with_their_unit():
@@ -242,7 +242,7 @@ bath_temperature = "300 K"
     )
     point = found.point(0).particle[0]
     assert point.damping_rate == 3e3
-    assert point.frequency == pytest.approx(3e3 / (2 * math.pi), rel=1e-15)
+    assert point.frequency == pytest.approx(3e3 / (2 * math.pi), rel=1e-15, abs=0)
 
 
 def test_parameters_move_together():

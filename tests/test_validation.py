@@ -42,7 +42,7 @@ def test_every_quantity_agrees(pair):
     for row in found.rows:
         if row.quantity.endswith("temperature"):
             assert 0 < row.stderr < 0.01 * row.exact
-            assert row.exact == pytest.approx(row.steady, rel=1e-3)
+            assert row.exact == pytest.approx(row.steady, rel=1e-3, abs=0)
     spread = np.array([row.z for row in found.rows])
     assert 0.3 < np.sqrt(np.mean(spread**2)) < 2.0
 
@@ -113,7 +113,7 @@ def test_overdamped_pair(tmp_path):
     found = sb.validate(dataset, scenario, initial=plan.initial)
     assert found.agrees, found.worst
     _, heat = systems.overdamped_truth()
-    assert found.value("heat current", "0").steady == pytest.approx(heat[0], rel=1e-10)
+    assert found.value("heat current", "0").steady == pytest.approx(heat[0], rel=1e-10, abs=0)
     assert "velocity" not in dataset
 
 
@@ -126,7 +126,7 @@ def test_fair_before_the_steady_state(tmp_path, initial):
     assert found.agrees, found.worst
     temperature = found.value("kinetic temperature", "0")
     if initial == "stationary":
-        assert temperature.exact == pytest.approx(temperature.steady, rel=1e-9)
+        assert temperature.exact == pytest.approx(temperature.steady, rel=1e-9, abs=0)
     else:
         assert abs(temperature.exact - temperature.steady) > 5 * temperature.stderr  # the twin: not steady yet
 
@@ -156,7 +156,7 @@ def test_high_quality_spanned_by_long_steps(tmp_path, quality):
     temperature = found.value("kinetic temperature", "0")
     assert found.agrees
     assert temperature.stderr < 0.006
-    assert temperature.steady == pytest.approx(1.0, rel=1e-12)
+    assert temperature.steady == pytest.approx(1.0, rel=1e-12, abs=0)
 
 
 def test_response_is_left_out_where_states_are_kept_too_rarely(tmp_path):
@@ -223,9 +223,9 @@ def test_light_power_of_tweezers(tmp_path, unidirectional):
     found = sb.validate(sb.open(tmp_path / "run.zarr"))
     light, work = (found.value(name, "").steady for name in ("light power", "non-reciprocal power"))
     recoil = sum(found.value("recoil heating", str(j)).exact for j in range(2))
-    assert light == pytest.approx(work + recoil, rel=1e-12)
+    assert light == pytest.approx(work + recoil, rel=1e-12, abs=0)
     heat = sum(found.value("heat current", str(j)).steady for j in range(2))
-    assert light == pytest.approx(-heat, rel=1e-9)
+    assert light == pytest.approx(-heat, rel=1e-9, abs=0)
 
 
 @pytest.mark.parametrize("dynamics", ["overdamped", "underdamped"])
