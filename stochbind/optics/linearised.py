@@ -47,10 +47,11 @@ def jacobian(dipoles: Dipoles, position: FloatArray) -> FloatArray:
     ScenarioError
         If particles overlap.
     """
-    found = dipoles.solve(position)
+    place = dipoles.checked_array(position)
+    found = dipoles.solve(place)
     if dipoles.scattering == "multiple" and dipoles.n_particles > 1:
-        return _of_all_orders(dipoles, np.asarray(position, np.float64), found)
-    return _of_first_order(dipoles, np.asarray(position, np.float64), found)
+        return _of_all_orders(dipoles, place, found)
+    return _of_first_order(dipoles, place, found)
 
 
 def dipole_derivatives(dipoles: Dipoles, position: FloatArray) -> tuple[ComplexArray, ComplexArray]:
@@ -75,7 +76,7 @@ def dipole_derivatives(dipoles: Dipoles, position: FloatArray) -> tuple[ComplexA
     ScenarioError
         If particles overlap.
     """
-    place = dipoles.checked(position)
+    place = dipoles.checked_array(position)
     n, s = dipoles.n_particles, dipoles.size
     itself = np.arange(n)
     result = np.zeros((n, s, n, 3), dtype=np.complex128)
@@ -96,7 +97,7 @@ def dipole_derivatives(dipoles: Dipoles, position: FloatArray) -> tuple[ComplexA
 
 def single_derivatives(dipoles: Dipoles, position: FloatArray) -> tuple[ComplexArray, ComplexArray]:
     """The dipoles that the light alone induces, (N, s), and their derivatives by their own places, (N, 3, s)."""
-    value, gradient = dipoles.incident(dipoles.checked(position))
+    value, gradient = dipoles.incident(dipoles.checked_array(position))
     return np.einsum("nij,nj->ni", dipoles.alpha, value), _moved(dipoles, gradient)
 
 

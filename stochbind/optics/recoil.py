@@ -59,6 +59,17 @@ class Recoil(NamedTuple):
 def recoil(dipoles: Dipoles, position: FloatArray) -> Recoil:
     r"""Momentum diffusion in closed form.
 
+    Of particles that do not amplify light and hold the reaction of their own radiation, in light scattered to all
+    orders, the diffusion fixes how far the forces are from having a potential: with J of
+    `stochbind.optics.linearised.jacobian`,
+
+    .. math::
+
+        J_{\mu\nu} - J_{\nu\mu} = \frac{4}{\hbar}\,\mathrm{Im} D_{\mu\nu},
+
+    exactly and along all axes, as unitarity demands. To first order in the scattered field it holds too, between
+    different electric dipoles of real polarizability.
+
     Absorption adds :math:`\frac{\hbar\varepsilon_0}{4}\sum_j \partial_\nu\Phi_j^\dagger a_j \partial_\mu\Phi_j`, with
     the absorbing part of the polarizability, :math:`a = (\alpha - \alpha^\dagger)/2i - \frac{k^3}{6\pi}
     \alpha^\dagger\alpha`. Where a has negative eigenvalues the particle amplifies light, and adds at least as much
@@ -103,7 +114,7 @@ def scattering_diffusion(dipoles: Dipoles, position: FloatArray) -> ComplexArray
 
 
 def _both(dipoles: Dipoles, position: FloatArray) -> Recoil:
-    place = np.asarray(position, np.float64)
+    place = dipoles.checked_array(position)
     if dipoles.scattering == "single":
         dipole, moved = linearised.single_derivatives(dipoles, place)
         result = Recoil(_local(dipoles, place, dipole, moved), _absorbed_alone(dipoles, moved))
@@ -221,8 +232,9 @@ def quadrature(dipoles: Dipoles, position: FloatArray, order: int | None = None)
     ScenarioError
         If particles overlap.
     """
-    dipole, derivative = linearised.dipole_derivatives(dipoles, position)
-    place = np.asarray(position, np.float64) - np.mean(position, axis=0)
+    place = dipoles.checked_array(position)
+    dipole, derivative = linearised.dipole_derivatives(dipoles, place)
+    place = place - np.mean(place, axis=0)
     n, k = dipoles.n_particles, dipoles.light.wavenumber
     extent = 2.0 * k * float(np.linalg.norm(place, axis=-1).max(initial=0.0))
     n_polar = order or int(extent + 8.0 * extent ** (1 / 3) + 16)
