@@ -19,6 +19,16 @@ from stochbind.forces import Force, function_name, plain_function
 #: Modules whose content does not change.
 _KNOWN_MODULES = ("math", "cmath", "numpy", "scipy", "numba", "stochbind", "builtins", "operator")
 
+#: Methods that make, copy, compare and print an object: what it computes depends on its fields, and not on these.
+_WITHOUT_NUMBERS = frozenset(
+    f"__{name}__"
+    for name in (
+        *("new", "init", "post_init", "setattr", "delattr", "replace", "copy", "deepcopy"),
+        *("getstate", "setstate", "reduce", "reduce_ex", "getnewargs", "getnewargs_ex"),
+        *("eq", "ne", "lt", "le", "gt", "ge", "hash", "repr", "str", "format", "init_subclass"),
+    )
+)
+
 
 class Remembered:
     """Stands for a function that a run was started with, and that its store only knows by name."""
@@ -136,8 +146,7 @@ def _object_text(owner: Any, name: str, callers: tuple[Any, ...]) -> str:
             plain = (
                 getattr(member, "fget", None) or getattr(member, "func", None) or getattr(member, "__func__", member)
             )
-            # What dataclasses write themselves follows from the fields.
-            if inspect.isfunction(plain) and plain.__code__.co_filename != "<string>" and plain not in callers:
+            if inspect.isfunction(plain) and key not in _WITHOUT_NUMBERS and plain not in callers:
                 parts.append(f"{key}: {_text(plain, name, (*callers, plain))}")
     parts += [
         f"{field.name}: {_value(getattr(owner, field.name), field.name, name)}" for field in dataclasses.fields(owner)
