@@ -17,6 +17,7 @@ class Remainder:
     """Forces on dipoles less their value and their linear terms at one place.
 
     Each column of displacements comes out as it does alone, so that trajectories do not depend on how they are batched.
+    Where particles touch, the forces are NaN: that trajectory has diverged.
 
     Parameters
     ----------
@@ -42,12 +43,24 @@ class Remainder:
         """Forces (D, B) [N] at displacements (D, B) [m]; there are no parameters."""
         place = np.repeat(self.origin.reshape(1, -1), displacement.shape[1], axis=0)
         place[:, self.free] += displacement.T
+        lost = self._collided(place)
+        place[lost] = self.origin.ravel()
         whole = self.array.force(place.reshape(-1, *self.origin.shape)).reshape(len(place), -1)[:, self.free].T
+        whole[:, lost] = np.nan
         linear = np.repeat(self.force[:, None], displacement.shape[1], axis=1)
         for column, moved in zip(self.jacobian.T, displacement, strict=True):  # no BLAS, whose sums depend on the shape
             linear += column[:, None] * moved
         result: FloatArray = whole - linear
         return result
+
+    def _collided(self, place: FloatArray) -> npt.NDArray[np.bool_]:
+        """Where particles touch, or are nowhere: no force is known there, and the trajectory ends."""
+        lost: npt.NDArray[np.bool_] = ~np.asarray(np.isfinite(place).all(axis=1))
+        if len(self.origin) > 1:
+            whole = np.where(lost[:, None], self.origin.ravel(), place)
+            distance, touching = self.array.parts[0].distances(whole.reshape(-1, *self.origin.shape))
+            lost |= (distance <= touching).any(axis=1)
+        return lost
 
 
 def trapped_dipoles(

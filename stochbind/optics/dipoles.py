@@ -25,7 +25,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy import constants
-from scipy.spatial.distance import pdist
 
 from stochbind import checks
 from stochbind.checks import ComplexArray, FloatArray
@@ -164,13 +163,17 @@ class Dipoles:
         n = self.n_particles
         if place.shape[-2:] != (n, 3):
             raise ScenarioError(f"`position` must have shape (..., {n}, 3), but has shape {place.shape}.")
-        radius = np.asarray(self.radius)
-        closest = 2.0 * float(radius.max())
-        for array in place.reshape(-1, n, 3) if n > 1 else ():
-            distance = pdist(array)
-            if distance.min() <= closest:
-                self._refuse_overlap(distance, pdist(radius[:, None], lambda one, other: one[0] + other[0]))
+        if self.n_particles > 1:
+            distance, touching = self.distances(place)
+            if (distance <= touching).any():
+                self._refuse_overlap(distance, touching)
         return place
+
+    def distances(self, position: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Distances of all pairs in the order of `numpy.triu_indices` (..., P), and those at which they touch (P,)."""
+        j, k = np.triu_indices(self.n_particles, 1)
+        radius = np.asarray(self.radius)
+        return np.linalg.norm(position[..., j, :] - position[..., k, :], axis=-1), radius[j] + radius[k]
 
     def checked_array(self, position: FloatArray) -> FloatArray:
         """As `checked`, for one set of places, (N, 3)."""
@@ -183,15 +186,14 @@ class Dipoles:
         return place
 
     def _refuse_overlap(self, distance: FloatArray, touching: FloatArray) -> None:
-        """Raise `ScenarioError` unless distances exceed sums of radii; both have an element for each pair."""
-        worst = int(np.argmin(distance - touching))
-        if distance[worst] > touching[worst]:
-            return
+        """Raise `ScenarioError` for the pair that overlaps most."""
+        closest = distance.reshape(-1, len(touching)).min(axis=0)
+        worst = int(np.argmin(closest - touching))
         j, k = (int(side[worst]) for side in np.triu_indices(self.n_particles, 1))
-        if distance[worst] == 0.0:
+        if closest[worst] == 0.0:
             raise ScenarioError(f"Particles {j} and {k} are at one place: give each its own `position`.")
         raise ScenarioError(
-            f"Particles {j} and {k} overlap: their centres are {distance[worst]:.6g} m apart, but their radii add up "
+            f"Particles {j} and {k} overlap: their centres are {closest[worst]:.6g} m apart, but their radii add up "
             f"to {touching[worst]:.6g} m; move them apart."
         )
 
