@@ -15,7 +15,7 @@ is judged columns are displacements of one trajectory. So that a trajectory has 
 and the place of the column among them. Arithmetic, element by element, and sums over particles that are written as
 loops do so, and ``numpy.linalg.solve`` of a stack of matrices, one for each trajectory. Products of matrices over
 columns (``parameters @ x``, ``tensordot``) do not: the library chooses other orders of sums for other numbers of
-columns.
+columns. Columns that are not finite, of trajectories that have diverged, are handed in too; they must raise nothing.
 """
 
 from __future__ import annotations

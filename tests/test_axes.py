@@ -439,6 +439,8 @@ def test_figures_name_oscillators(stored):
     array, table = scenario().oscillators(), sb.validate(sb.open(stored))
     ax = sb.plots.temperatures(Figure().subplots(), table, array.bath_temperature, reduced=True)
     assert [label.get_text() for label in ax.get_xticklabels()] == list(array.names)
+    bare = replace(table, rows=tuple(row for row in table.rows if not row.quantity.endswith("temperature")))
+    assert not sb.plots.temperatures(Figure().subplots(), bare, array.bath_temperature).get_xticklabels()
     ax = sb.plots.paths(Figure().subplots(), sb.open(stored), reduced=True)
     labels = [line.get_label() for line in ax.get_lines()]
     assert labels == list(array.names)
@@ -469,6 +471,9 @@ def test_protocols_keep_the_axes():
 def test_a_sweep_has_the_axes_too(tmp_path):
     base = scenario(run={"step": 0.25, "n_steps": 8, "n_trajectories": 4, "ledger": True})
     sweep = sb.Sweep(base, [{"parameter": "particle[3].stiffness", "values": [1.1, 1.5]}])
+    wrong = sb.Sweep(base, [{"name": "oscillator", "parameter": "particle[3].stiffness", "values": [1.1, 1.5]}])
+    with pytest.raises(PlanError, match="'oscillator' is named like what a run gives"):
+        sb.run(wrong, tmp_path / "wrong.zarr", workers="serial")
     sb.run(sweep, tmp_path / "sweep.zarr", workers="serial")
     dataset = sb.open(tmp_path / "sweep.zarr")
     name = sweep.axes[0].name

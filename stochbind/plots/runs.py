@@ -133,7 +133,7 @@ def temperatures(ax: Axes, validation: Validation, bath_temperature: FloatArray,
     if validation.judged:
         ax.plot([], [], color="k", lw=1, label="exact")
     values = [_truth(row) for row in validation.rows if row.quantity.endswith("temperature")]
-    if min(values) > 0 and max(values) > 3 * min(values):
+    if values and min(values) > 0 and max(values) > 3 * min(values):
         ax.set_yscale("log")
         for set_formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
             set_formatter("{x:g}")
