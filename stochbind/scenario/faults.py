@@ -37,6 +37,7 @@ def sentences(error: ValidationError, models: Mapping[str, _Model], text: str = 
         path = list(fault["loc"])
         model = models[""] if "" in models else models.get(str(path.pop(0))) if path else None
         sentence = _sentence(fault, path, model, models)
+        path = _field(path, model).path
         where = f"{name(path)}: " if path else ""
         line = _line(text, path or (["kind"] if fault["type"].startswith("union_tag") else _named(sentence)))
         found.append((line or 0, (f"line {line}: " if line else "") + f"{where}{sentence}."))
@@ -91,24 +92,31 @@ def _sentence(fault: Any, path: list[Any], model: _Model | None, models: Mapping
 
 
 class _Field(NamedTuple):
-    """What a field holds: the tables of one part, if any, and how they are written; or of several, by their kind."""
+    """What a field holds: the tables of one part, if any, and how they are written; or of several, by their kind.
+
+    Its path is that of the file, without the kinds that pydantic puts into it.
+    """
 
     part: _Model | None
     written: str
     kinds: dict[str, _Model]
+    path: list[Any]
 
 
 def _field(path: list[Any], model: _Model | None) -> _Field:
     """The field at a path of a scenario."""
     written = "the file"
     names = []
+    plain: list[Any] = []
     kinds: dict[str, _Model] = {}
     for index, key in enumerate(path):
         if isinstance(key, int):
+            plain.append(key)
             continue
-        if key in kinds:  # pydantic puts the kind into the path
+        if key in kinds:
             model, kinds = kinds[key], {}
             continue
+        plain.append(key)
         info = model.model_fields.get(key) if model is not None else None
         model = _part(info.annotation) if info is not None else None
         kinds = _kinds(info.annotation) if info is not None else {}
@@ -118,7 +126,7 @@ def _field(path: list[Any], model: _Model | None) -> _Field:
         written = f"a table [[{table}]]" if many else f"a table [{table}]"
         if many and index + 1 == len(path):
             written += f" for each {key}"
-    return _Field(model, written, kinds)
+    return _Field(model, written, kinds, plain)
 
 
 def _part(annotation: Any) -> _Model | None:
