@@ -110,35 +110,43 @@ def radial(distance: FloatArray, wavenumber: float, order: int) -> list[ComplexA
         :math:`g_n` [m^-(2n + 1)].
     """
     z = wavenumber * np.asarray(distance, dtype=np.float64)
-    regular = regular_radial(distance, wavenumber, order)
     apart = z > 0.0
     safe = np.where(apart, z, 1.0)
-    before, now = np.sin(safe) / safe, -np.cos(safe) / safe  # y_{-1} and y_0
+    sine, cosine = np.sin(safe), np.cos(safe)
+    regular = _regular(z, sine, cosine, wavenumber, order)
+    inverse = np.where(apart, 1.0 / safe, 0.0)
+    before, now = sine * inverse, -cosine * inverse  # y_{-1} and y_0
     result = []
-    power = np.ones_like(safe)
+    power = -wavenumber / (4.0 * math.pi) * np.ones_like(safe)
     for n in range(order + 1):
-        scale = (-1) ** n * wavenumber ** (2 * n + 1) / (4.0 * math.pi)
-        result.append(np.where(apart, -scale * now / power, 0.0) + 1j * regular[n])
-        before, now, power = now, (2 * n + 1) / safe * now - before, power * safe
+        value = np.empty(z.shape, dtype=np.complex128)
+        value.real, value.imag = power * now, regular[n]
+        result.append(value)
+        before, now, power = now, (2 * n + 1) * inverse * now - before, -(wavenumber**2) * inverse * power
     return result
 
 
 def regular_radial(distance: FloatArray, wavenumber: float, order: int) -> list[FloatArray]:
     r"""Imaginary parts of `radial`, :math:`\frac{k^{2n+1}}{4\pi}(-1)^n j_n(z)/z^n`, finite at r = 0."""
     z = wavenumber * np.asarray(distance, dtype=np.float64)
+    return _regular(z, np.sin(z), np.cos(z), wavenumber, order)
+
+
+def _regular(z: FloatArray, sine: FloatArray, cosine: FloatArray, wavenumber: float, order: int) -> list[FloatArray]:
+    """As `regular_radial`, with the sine and cosine of z (which do not matter below `_SERIES_BELOW`)."""
     near = z < _SERIES_BELOW
-    squared = -0.5 * np.where(near, z, 0.0) ** 2
-    far = np.where(near, _SERIES_BELOW, z)
-    before, now = np.cos(far) / far, np.sin(far) / far  # j_{-1} and j_0
+    inverse = 1.0 / np.where(near, _SERIES_BELOW, z)
+    squared = -0.5 * z[near] ** 2
+    before, now = cosine * inverse, sine * inverse  # j_{-1} and j_0
     result = []
-    power = np.ones_like(far)
-    some = bool(near.any())
+    unit = wavenumber / (4.0 * math.pi)
+    power = unit * np.ones_like(z)
     for n in range(order + 1):
-        value = now / power
-        if some:
-            value = np.where(near, _series(squared, n), value)
-        result.append((-1) ** n * wavenumber ** (2 * n + 1) / (4.0 * math.pi) * value)
-        before, now, power = now, (2 * n + 1) / far * now - before, power * far
+        value = np.asarray(power * now)
+        value[near] = unit * _series(squared, n)
+        result.append(value)
+        unit *= -(wavenumber**2)
+        before, now, power = now, (2 * n + 1) * inverse * now - before, -(wavenumber**2) * inverse * power
     return result
 
 
