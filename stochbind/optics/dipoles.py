@@ -18,7 +18,7 @@ where the derivative acts on the field at fixed sources. Three approximations di
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -212,7 +212,13 @@ class Dipoles:
             block = slice(first, min(first + rows, n))
             separation = position[..., block, None, :] - position[..., None, :, :]
             other = 1.0 - np.eye(n)[block]
-            yield block, np.where(other[..., None] > 0, separation, 1.0 / self.light.wavenumber), other
+            # Where a particle meets itself: any distance will do, and far enough to need no series.
+            yield block, np.where(other[..., None] > 0, separation, 4.0 / self.light.wavenumber), other
+
+    def interactions(self, position: FloatArray, order: int) -> Iterator[tuple[slice, FloatArray, Radial]]:
+        """As `pairs`, with the radial functions up to an order, which are zero where a particle meets itself."""
+        for block, separation, other in self.pairs(position):
+            yield block, separation, self.radial(separation, order).of_others(other)
 
     def solve(self, position: FloatArray) -> Solution:
         """Fields and dipoles.
@@ -235,9 +241,11 @@ class Dipoles:
         place = self.checked(position)
         light, gradient = self.incident(place)
         source = _apply(self.alpha, light)
+        interactions: Iterable[tuple[slice, FloatArray, Radial]] = self.interactions(place, 3)
         if self.scattering == "multiple" and self.n_particles > 1:
-            source = self._self_consistent(place, light, source)
-        scattered, slopes = self._scattered(place, source)
+            interactions = list(interactions)
+            source = self._self_consistent(self._matrix(place.shape, interactions), light, source)
+        scattered, slopes = self._scattered(interactions, source)
         dipole = _apply(self.alpha, light + scattered)
         return Solution(light, gradient, scattered, slopes, source, dipole)
 
@@ -321,35 +329,33 @@ class Dipoles:
             whole = whole - twist(_apply(self.alpha, found.scattered), found.scattered)
         return whole
 
-    def _scattered(self, place: FloatArray, source: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+    def _scattered(
+        self, interactions: Iterable[tuple[slice, FloatArray, Radial]], source: ComplexArray
+    ) -> tuple[ComplexArray, ComplexArray]:
         value = np.zeros(source.shape, dtype=np.complex128)
         gradient = np.zeros((*source.shape[:-1], 3, source.shape[-1]), dtype=np.complex128)
-        for block, separation, other in self.pairs(place):
-            r, k = self.radial(separation, 3), self.light.wavenumber
-            active = other[..., None] * source[..., None, :, :]
-            value[..., block, :] = interaction.field(separation, r, active, k).sum(axis=-2)
-            gradient[..., block, :, :] = interaction.field_gradient(separation, r, active, k).sum(axis=-3)
+        for block, separation, r in interactions:
+            value[..., block, :], gradient[..., block, :, :] = interaction.summed_field(
+                separation, r, source, self.light.wavenumber
+            )
         return value, gradient
 
     def matrix(self, position: FloatArray) -> ComplexArray:
         r"""The matrix :math:`\mathcal G_{jk}` of all pairs, zero where j = k, shape (..., sN, sN) [1/m^3]."""
+        return self._matrix(position.shape, self.interactions(position, 2))
+
+    def _matrix(self, shape: tuple[int, ...], interactions: Iterable[tuple[slice, FloatArray, Radial]]) -> ComplexArray:
         n, s = self.n_particles, self.size
-        lead = position.shape[:-2]
+        lead = shape[:-2]
         result = np.empty((*lead, n, s, n, s), dtype=np.complex128)
-        for block, separation, other in self.pairs(position):
-            r = self.radial(separation, 2)
-            for i in range(s):
-                column = interaction.field(
-                    separation, r, np.broadcast_to(np.eye(s)[i], (*separation.shape[:-1], s)), self.light.wavenumber
-                )
-                result[..., block, :, :, i] = np.swapaxes(other[..., None] * column, -1, -2)
+        for block, separation, r in interactions:
+            result[..., block, :, :, :] = interaction.matrix(separation, r, s, self.light.wavenumber)
         return result.reshape(*lead, n * s, n * s)
 
-    def _self_consistent(self, place: FloatArray, light: ComplexArray, first: ComplexArray) -> ComplexArray:
+    def _self_consistent(self, matrix: ComplexArray, light: ComplexArray, first: ComplexArray) -> ComplexArray:
         """Dipoles that induce each other, by adding up scattering events, or else by elimination."""
         n, s = self.n_particles, self.size
-        lead = place.shape[:-2]
-        matrix = self.matrix(place)
+        lead = light.shape[:-2]
         if n * s >= SMALLEST_ITERATED and not lead:  # of many arrays, each must come out as it does alone
             total, event, before = first, first, math.inf
             for _ in range(60):

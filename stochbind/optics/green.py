@@ -143,7 +143,8 @@ def _regular(z: FloatArray, sine: FloatArray, cosine: FloatArray, wavenumber: fl
     power = unit * np.ones_like(z)
     for n in range(order + 1):
         value = np.asarray(power * now)
-        value[near] = unit * _series(squared, n)
+        if len(squared):
+            value[near] = unit * _series(squared, n)
         result.append(value)
         unit *= -(wavenumber**2)
         before, now, power = now, (2 * n + 1) * inverse * now - before, -(wavenumber**2) * inverse * power

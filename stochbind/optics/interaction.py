@@ -23,6 +23,7 @@ from stochbind.checks import ComplexArray, FloatArray
 from stochbind.optics import green
 
 _IDENTITY = np.eye(3)
+_CYCLES = ((0, 1, 2), (1, 2, 0), (2, 0, 1))
 
 
 class Radial(NamedTuple):
@@ -38,22 +39,31 @@ class Radial(NamedTuple):
     leading: list[Any]
     other: list[Any]
 
+    def of_others(self, other: FloatArray) -> Radial:
+        """The same times `other`, which is zero where a particle meets itself, and one elsewhere."""
+        leading = [other * value for value in self.leading]
+        return Radial(leading, leading if self.other is self.leading else [other * value for value in self.other])
+
+
+def _length(separation: FloatArray) -> FloatArray:
+    return np.asarray(np.sqrt(dot(separation, separation)))
+
 
 def exact_radial(separation: FloatArray, wavenumber: float, order: int) -> Radial:
     """Radial functions of the whole field; `order` is 2 for values, 3 and 4 for one and two derivatives."""
-    g = green.radial(np.linalg.norm(separation, axis=-1), wavenumber, order)
+    g = green.radial(_length(separation), wavenumber, order)
     return Radial(g, g)
 
 
 def dissipative_radial(separation: FloatArray, wavenumber: float, order: int) -> Radial:
     """Their imaginary parts, which are finite where a particle meets itself."""
-    g = green.regular_radial(np.linalg.norm(separation, axis=-1), wavenumber, order)
+    g = green.regular_radial(_length(separation), wavenumber, order)
     return Radial(g, g)
 
 
 def far_radial(separation: FloatArray, wavenumber: float, order: int) -> Radial:
     """What is left far away, where every derivative of g along r is a factor ik."""
-    distance = np.linalg.norm(separation, axis=-1)
+    distance = _length(separation)
     g: list[Any] = [np.exp(1j * wavenumber * distance) / (4.0 * np.pi * distance)]
     for _ in range(order):
         g.append(g[-1] * 1j * wavenumber / distance)
@@ -62,7 +72,7 @@ def far_radial(separation: FloatArray, wavenumber: float, order: int) -> Radial:
 
 def far_dissipative_radial(separation: FloatArray, wavenumber: float, order: int) -> Radial:
     """Imaginary parts of `far_radial`; those of `dissipative_radial` where the distance is zero."""
-    itself = np.linalg.norm(separation, axis=-1) == 0.0
+    itself = _length(separation) == 0.0
     apart = np.where(itself[..., None], 1.0 / wavenumber, separation)
     far = far_radial(apart, wavenumber, order).leading
     own = green.regular_radial(np.zeros(()), wavenumber, order)
@@ -208,3 +218,111 @@ def field_gradient(separation: FloatArray, r: Radial, v: ComplexArray, wavenumbe
         return own(v)
     electric, magnetic = v[..., :3], v[..., 3:]
     return np.concatenate([own(electric) + turned(magnetic), own(magnetic) - turned(electric)], axis=-1)
+
+
+def matrix(separation: FloatArray, r: Radial, size: int, wavenumber: float) -> ComplexArray:
+    r"""The matrices :math:`\mathcal G` themselves, of six-vectors or of three components alone; `r` up to order 2.
+
+    Parameters
+    ----------
+    separation : (..., J, K, 3) float
+        From source K to receiver J [m].
+    r : Radial
+        As for `value`.
+    size : {3, 6}
+        Components of a dipole.
+    wavenumber : float
+        k [1/m].
+
+    Returns
+    -------
+    (..., J, size, K, size) complex
+        With the component of the field beside the receiver, as a matrix of all of them has it.
+    """
+    g, h = r
+    *lead, receivers, sources, _ = separation.shape
+    result = np.zeros((*lead, receivers, size, sources, size), dtype=np.complex128)
+    part = np.moveaxis(separation, -1, 0)
+    near = wavenumber**2 * g[0] + h[1]
+    for a in range(3):
+        across = g[2] * part[a]
+        for b in range(a, 3):
+            element = across * part[b] + near if a == b else across * part[b]
+            for first in range(0, size, 3):
+                result[..., first + a, :, first + b] = element
+                result[..., first + b, :, first + a] = element
+    if size == 6:
+        turn = 1j * wavenumber * g[1]
+        for a, b, c in _CYCLES:
+            element = turn * part[b]
+            result[..., a, :, 3 + c] = result[..., 3 + c, :, a] = element
+            result[..., c, :, 3 + a] = result[..., 3 + a, :, c] = -element
+    return result
+
+
+def summed_field(
+    separation: FloatArray, r: Radial, source: ComplexArray, wavenumber: float
+) -> tuple[ComplexArray, ComplexArray]:
+    r"""Field of all sources together, and its derivatives by the place of each receiver; `r` up to order 3.
+
+    Each sum over sources is taken by itself, in their order: it does not depend on how many receivers there are.
+
+    Parameters
+    ----------
+    separation : (..., J, K, 3) float
+        From source K to receiver J [m].
+    r : Radial
+        As for `value`; zero where a source does not count.
+    source : (..., K, s) complex
+        Dipoles [V m^2].
+    wavenumber : float
+        k [1/m].
+
+    Returns
+    -------
+    value : (..., J, s) complex
+        As the sum of `field` [V/m].
+    gradient : (..., J, 3, s) complex
+        As the sum of `field_gradient` [V/m^2].
+    """
+    g, h = r
+    part = [np.ascontiguousarray(separation[..., a]) for a in range(3)]
+    value = np.zeros((*separation.shape[:-2], source.shape[-1]), dtype=np.complex128)
+    gradient = np.zeros((*separation.shape[:-2], 3, source.shape[-1]), dtype=np.complex128)
+    near, radially = wavenumber**2 * g[0] + h[1], wavenumber**2 * g[1] + h[2]
+    for first in range(0, source.shape[-1], 3):
+        p = [source[..., None, :, first + i] for i in range(3)]
+        ahead = part[0] * p[0] + part[1] * p[1] + part[2] * p[2]
+        across, beyond, beside = g[2] * ahead, g[3] * ahead, h[2] * ahead
+        for i in range(3):
+            column = radially * p[i] + beyond * part[i]
+            value[..., first + i] = (near * p[i] + across * part[i]).sum(axis=-1)
+            gradient[..., i, first + i] += beside.sum(axis=-1)
+            turned = h[2] * part[i]
+            for a in range(3):
+                gradient[..., a, first + i] += (column * part[a] + turned * p[a]).sum(axis=-1)
+    if source.shape[-1] == 6:
+        _add_turned(value, gradient, part, r, source, wavenumber)
+    return value, gradient
+
+
+def _add_turned(
+    value: ComplexArray,
+    gradient: ComplexArray,
+    part: list[FloatArray],
+    r: Radial,
+    source: ComplexArray,
+    wavenumber: float,
+) -> None:
+    """Add what electric dipoles do to the magnetic field, and magnetic ones to the electric field."""
+    g, h = r
+    for to, of, sign in ((0, 3, 1j * wavenumber), (3, 0, -1j * wavenumber)):
+        p = [source[..., None, :, of + i] for i in range(3)]
+        for a, b, c in _CYCLES:
+            product = sign * (part[b] * p[c] - part[c] * p[b])
+            value[..., to + a] += (g[1] * product).sum(axis=-1)
+            beyond = g[2] * product
+            for i in range(3):
+                gradient[..., i, to + a] += (beyond * part[i]).sum(axis=-1)
+            gradient[..., b, to + a] += sign * (h[1] * p[c]).sum(axis=-1)
+            gradient[..., c, to + a] -= sign * (h[1] * p[b]).sum(axis=-1)
