@@ -16,7 +16,7 @@ from stochbind import checks, fields
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import NoiseError, ScenarioError
 from stochbind.forces import Force
-from stochbind.optics import approximations, gas, particles, reciprocity, waves
+from stochbind.optics import approximations, particles, reciprocity, waves
 from stochbind.optics.approximations import Deviation
 from stochbind.optics.dipoles import Dipoles
 from stochbind.optics.polarizability import PASSIVE_TOLERANCE, Polarizability
@@ -34,6 +34,8 @@ LARGEST_MODEL_ERROR = 0.05
 LARGEST_SIZE_PARAMETER = 1.0
 #: Larger arrays are not compared with the self-consistent solution: it takes minutes.
 LARGEST_COMPARED = 200
+#: Largest steady motion, in units of 1/k, over which forces of light count as linear.
+LARGEST_SPREAD = 0.3
 #: Waves whose detuning is less than so many times a mechanical frequency beat while the particles move.
 SLOWEST_BEAT = 20.0
 
@@ -64,6 +66,7 @@ class DipoleScenario(Scenario):
                     f"particle[{j}] is too large for a dipole of the model {particle.model}: its k R is {size:.3g} "
                     f'(limit {LARGEST_SIZE_PARAMETER:g}); use a smaller one, or a sphere with polarizability = "mie"'
                 )
+        self.gas.require_viscosity(self._mean_radius)
         try:
             self.oscillators().langevin()
             if self.light.scattering == "far_field" and self.n_particles <= LARGEST_COMPARED:
@@ -103,6 +106,10 @@ class DipoleScenario(Scenario):
     def mass(self) -> FloatArray:
         """Masses [kg], shape (N,)."""
         return np.array([p.mass for p in self.particle])
+
+    @property
+    def _mean_radius(self) -> FloatArray:
+        return np.array([p.mean_radius for p in self.particle])
 
     @cached_property
     def polarizability(self) -> tuple[Polarizability, ...]:
@@ -176,14 +183,7 @@ class DipoleScenario(Scenario):
     def _oscillators(self) -> Oscillators:
         n_axes = len(self.motion)
         jacobian = self._jacobian
-        viscosity = self.gas.viscosity if self.gas.viscosity is not None else gas.air_viscosity(self.gas.temperature)
-        friction = gas.friction(
-            np.array([p.mean_radius for p in self.particle]),
-            self.gas.pressure,
-            self.gas.temperature,
-            self.gas.molar_mass,
-            viscosity,
-        )
+        friction = self.gas.friction(self._mean_radius)
         temperature = [
             p.bath_temperature if p.bath_temperature is not None else self.gas.temperature for p in self.particle
         ]
@@ -312,13 +312,7 @@ class DipoleScenario(Scenario):
                     f"Particle {j} needs optical gain: it gives out more light than it takes in; the noise of its "
                     "gain is at least what is counted here."
                 )
-        result += self._notes_on_light()
-        equilibrium = self.equilibrium
-        if equilibrium is not None and not equilibrium.holds:
-            result.append(
-                "The forces balance at the origin but do not hold the particles there: the smallest eigenvalue of the "
-                f"force matrix is {equilibrium.eigenvalue[0].real:.3g} N/m."
-            )
+        result += self._notes_on_light() + self._notes_on_motion()
         return result
 
     def _notes_on_light(self) -> list[str]:
@@ -339,6 +333,45 @@ class DipoleScenario(Scenario):
                 f"{fastest:.3g} Hz: their beat, which is left out, drives it."
             )
         return result
+
+    def _notes_on_motion(self) -> list[str]:
+        result = []
+        equilibrium, equations = self.equilibrium, self.langevin()
+        if equilibrium is not None and not equilibrium.holds:
+            result.append(
+                "The forces balance at the origin but do not hold the particles there: the smallest eigenvalue of the "
+                f"force matrix is {equilibrium.eigenvalue[0].real:.3g} N/m."
+            )
+        if self.light.forces == "linear" and equations.steady is not None:
+            spread = (np.sqrt(np.diagonal(equations.steady.covariance)) * equations.unit)[: self._free.size]
+            most = int(spread.argmax())
+            if self.wavenumber * spread[most] > LARGEST_SPREAD:
+                result.append(
+                    f"The steady motion of {self._oscillators.names[most]} spreads over {spread[most]:.2g} m, and the "
+                    f"light's forces are linear over a fraction of {1.0 / self.wavenumber:.2g} m; set "
+                    'light.forces = "full", or use stiffer traps.'
+                )
+        twist = self._twist
+        j = int(twist.argmax())
+        if twist[j] > LARGEST_MODEL_ERROR:
+            result.append(
+                f"Light twists particle {j}, by {twist[j]:.0%} of the largest torque on its shape; its orientation is "
+                "held fixed all the same."
+            )
+        return result
+
+    @property
+    def _twist(self) -> FloatArray:
+        """Torque on each ellipsoid, relative to the largest that light of this intensity has on it, (N,)."""
+        scale = np.full(self.n_particles, 1e-300)
+        for part in self.array.parts:
+            found = part.solve(self.origin_position)
+            field = (found.incident + found.scattered)[:, :3]
+            own = np.linalg.eigvalsh(part.polarizability.real)
+            scale += 0.25 * constants.epsilon_0 * (own[:, -1] - own[:, 0]) * np.sum(np.abs(field) ** 2, axis=1)
+        turns = np.array([p.semi_axes is not None for p in self.particle])
+        torque = np.linalg.norm(self.array.torque(self.origin_position), axis=1)
+        return np.where(turns, torque / scale, 0.0)
 
 
 def _only(part: Dipoles, j: int) -> Dipoles:

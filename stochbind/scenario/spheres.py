@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from stochbind.checks import FloatArray
 from stochbind.optics import gas
 from stochbind.quantities import quantity
 from stochbind.scenario.parts import Part
@@ -32,6 +33,24 @@ class Gas(Part):
     temperature: Annotated[float, *quantity("temperature", "positive")]
     molar_mass: Annotated[float, *quantity("molar mass", "positive")] = gas.AIR_MOLAR_MASS
     viscosity: Annotated[float, *quantity("viscosity", "positive")] | None = None
+
+    @property
+    def _viscosity(self) -> float:
+        return self.viscosity if self.viscosity is not None else gas.air_viscosity(self.temperature)
+
+    def require_viscosity(self, radius: FloatArray) -> None:
+        """Raise `ValueError` if spheres of these radii [m] feel a viscosity that is not known."""
+        if self.viscosity is None and self.molar_mass != gas.AIR_MOLAR_MASS and self.pressure > 0:
+            path = gas.mean_free_path(self.pressure, self.temperature, self.molar_mass, self._viscosity)
+            knudsen = float((path / radius).min())
+            if knudsen < 100.0:
+                raise ValueError(
+                    f"gas.viscosity is needed, as the gas is neither air nor dilute (Knudsen number {knudsen:.3g})"
+                )
+
+    def friction(self, radius: FloatArray) -> FloatArray:
+        """Friction coefficient of spheres of these radii [kg/s]; see `stochbind.optics.gas.friction`."""
+        return gas.friction(radius, self.pressure, self.temperature, self.molar_mass, self._viscosity)
 
 
 class Sphere(Part):

@@ -15,7 +15,7 @@ from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import NoiseError, ScenarioError
 from stochbind.fields import TweezerForces
 from stochbind.forces import Force
-from stochbind.optics import beams, binding, gas, particles
+from stochbind.optics import beams, binding, particles
 from stochbind.oscillators import Oscillators
 from stochbind.scenario.base import Derived, Scenario
 from stochbind.scenario.spheres import Gas, Light, Sphere
@@ -53,7 +53,7 @@ class TweezerScenario(Scenario):
                     f"particle[{j}].radius must be at most {LARGEST_SIZE_PARAMETER / self.wavenumber:.6g} m for a "
                     f"sphere to scatter as a dipole (k R <= {LARGEST_SIZE_PARAMETER:g}), but is {radius:.6g} m"
                 )
-        self._check_viscosity()
+        self.gas.require_viscosity(self.radius)
         self._check_distances()
         self._check_equilibrium()
         try:
@@ -63,14 +63,6 @@ class TweezerScenario(Scenario):
         except NoiseError as error:
             hint = ' The far-field form can do this; set light.binding = "exact".'
             raise ValueError(str(error) + (hint if self.light.binding == "far_field" else "")) from None
-
-    def _check_viscosity(self) -> None:
-        if self.gas.viscosity is None and self.gas.molar_mass != gas.AIR_MOLAR_MASS and self.gas.pressure > 0:
-            knudsen = float((self._mean_free_path / self.radius).min())
-            if knudsen < 100.0:
-                raise ValueError(
-                    f"gas.viscosity is needed, as the gas is neither air nor dilute (Knudsen number {knudsen:.3g})"
-                )
 
     def _check_distances(self) -> None:
         position, radius = self.position, self.radius
@@ -226,14 +218,6 @@ class TweezerScenario(Scenario):
             far_field=self.light.binding == "far_field",
         )
 
-    @property
-    def _viscosity(self) -> float:
-        return self.gas.viscosity if self.gas.viscosity is not None else gas.air_viscosity(self.gas.temperature)
-
-    @property
-    def _mean_free_path(self) -> float:
-        return gas.mean_free_path(self.gas.pressure, self.gas.temperature, self.gas.molar_mass, self._viscosity)
-
     def oscillators(self) -> Oscillators:
         """The coupled oscillators: displacements along z from the mechanical equilibrium."""
         return self._oscillators
@@ -269,9 +253,7 @@ class TweezerScenario(Scenario):
         return Oscillators(
             mass=self.mass,
             stiffness=stiffness,
-            friction=gas.friction(
-                self.radius, self.gas.pressure, self.gas.temperature, self.gas.molar_mass, self._viscosity
-            ),
+            friction=self.gas.friction(self.radius),
             bath_temperature=np.array(
                 [p.bath_temperature if p.bath_temperature is not None else self.gas.temperature for p in self.particle]
             ),
