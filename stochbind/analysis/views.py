@@ -227,9 +227,10 @@ def telling_plane(where: Layout) -> tuple[int, int]:
 
 
 def frame(where: Layout, plane: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
-    """Lower and upper corner of a picture with all particles in it, (2,) each [m]."""
-    seen = where.position[:, list(plane)]
-    size = where.radius[:, None]
+    """Lower and upper corner of a picture with all particles and foci in it, (2,) each [m]."""
+    focus = [beam.focus for beam in where.beam if beam.focus is not None]
+    seen = np.vstack([where.position, *focus])[:, list(plane)]
+    size = np.concatenate([where.radius, [beam.waist for beam in where.beam if beam.waist is not None]])[:, None]
     low, high = (seen - size).min(axis=0), (seen + size).max(axis=0)
     margin = max(0.75 * where.wavelength, 0.15 * float((high - low).max()))
     low, high = low - margin, high + margin

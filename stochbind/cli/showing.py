@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stochbind import errors, reports
-from stochbind.cli import sweeping
+from stochbind.cli import drawing, sweeping
 from stochbind.cli.common import JsonOption, StoreArgument, say, scenario_of, shipped
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from stochbind.analysis.validation import Validation
     from stochbind.scenario import Scenario, Sweep
 
@@ -21,7 +23,9 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog="Example: stochbind info scenarios/unidirectional_pair.toml --json")(info)
     app.command(epilog="Example: stochbind validate out/pair.zarr")(validate)
-    app.command(epilog="Example: stochbind plot out/pair.zarr -o pair.png")(plot)
+    app.command(epilog="Examples: stochbind plot out/pair.zarr -o pair.png; stochbind plot silicon_pair -o light.png")(
+        plot
+    )
     app.command(epilog="Example: stochbind scenarios unidirectional_pair > my_pair.toml")(scenarios)
 
 
@@ -124,17 +128,30 @@ def validate(store: StoreArgument, as_json: JsonOption = False) -> None:
 
 
 def plot(
-    store: StoreArgument,
+    path: Annotated[str, typer.Argument(help="A store, its URL, or a scenario (file or shipped name).")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Figure to write: .png, .pdf or .svg.")],
 ) -> None:
-    """Draw the figure of a finished run: paths, temperatures, energy currents, response and deviations."""
+    """Draw a finished run beside the exact answers, or the light of a scenario.
+
+    Of a run: paths, temperatures, energy currents, response and deviations. Of a scenario: where particles and beams
+    are, and how dipoles scatter, or how the couplings of tweezers depend on phase and distance.
+    """
+    if output.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise errors.PlanError(f"`--output` must end in .png, .pdf or .svg, but is {str(output)!r}.")
+    figure = drawing.of_scenario(path) if drawing.names_scenario(path) else _figure_of_run(path)
+    try:
+        figure.savefig(output, dpi=150)
+    except OSError as error:
+        raise errors.StoreError(f"{output}: cannot be written: {error.strerror or error}.") from None
+    say(f"{output}: written.")
+
+
+def _figure_of_run(store: str) -> Figure:
     from stochbind import plots
     from stochbind.analysis import transfer
     from stochbind.analysis.validation import without_diverged
     from stochbind.engine.reading import open_dataset
 
-    if output.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise errors.PlanError(f"`--output` must end in .png, .pdf or .svg, but is {str(output)!r}.")
     result, scenario = _validation(store)
     dataset, array = without_diverged(open_dataset(store), []), scenario.oscillators()
     omega, value = transfer.spectrum(array, array.langevin(), 800)
@@ -146,14 +163,9 @@ def plot(
             found = plots.Response(*transfer.found_spectrum(array, dataset, 60))
     except errors.TooFewSamplesError:
         pass
-    figure = plots.overview(
+    return plots.overview(
         dataset, result, exact, found, bath_temperature=array.bath_temperature, reduced=scenario.reduced
     )
-    try:
-        figure.savefig(output, dpi=150)
-    except OSError as error:
-        raise errors.StoreError(f"{output}: cannot be written: {error.strerror or error}.") from None
-    say(f"{output}: written.")
 
 
 def scenarios(
