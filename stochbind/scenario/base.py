@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
+import numpy as np
 import numpy.typing as npt
 import tomli_w
 from pydantic import BeforeValidator, Field, model_validator
 
 from stochbind import checks
 from stochbind.langevin import Langevin
+from stochbind.optics.approximations import Deviation
 from stochbind.oscillators import Oscillators
 from stochbind.protocols import Drive, Protocol
 from stochbind.quantities import quantity
@@ -29,6 +32,9 @@ SolverName = Literal[
     "sdeint:itoSRI2",
     "sdeint:stratSRS2",
 ]
+#: Larger arrays are not compared with the self-consistent solution: it takes minutes.
+LARGEST_COMPARED = 200
+
 Text = Annotated[str, Field(max_length=2000)]
 
 
@@ -38,6 +44,12 @@ class Derived(NamedTuple):
     value: npt.NDArray[Any] | float
     unit: str
     meaning: str
+
+
+def derived_errors(deviations: Mapping[str, Deviation]) -> dict[str, Derived]:
+    """The errors of approximations as derived quantities; see `stochbind.optics.approximations`."""
+    what = "of binding force, coupling, stiffness, diffusion, over the largest of multiple scattering"
+    return {f"error_{name}": Derived(np.array(deviation), "", what) for name, deviation in deviations.items()}
 
 
 def _named(given: Any) -> Any:

@@ -23,7 +23,7 @@ from stochbind.optics.polarizability import PASSIVE_TOLERANCE, Polarizability
 from stochbind.optics.recoil import Recoil
 from stochbind.optics.trapped import Equilibrium, TrappedDipoles
 from stochbind.oscillators import Oscillators
-from stochbind.scenario.base import Derived, Scenario
+from stochbind.scenario.base import LARGEST_COMPARED, Derived, Scenario, derived_errors
 from stochbind.scenario.bodies import WITH_REACTION, DipoleParticle
 from stochbind.scenario.illumination import DipoleLight, Waves
 from stochbind.scenario.spheres import Gas
@@ -32,8 +32,6 @@ from stochbind.scenario.spheres import Gas
 LARGEST_MODEL_ERROR = 0.05
 #: Largest size parameter kR for which a particle without Mie's coefficients is a dipole.
 LARGEST_SIZE_PARAMETER = 1.0
-#: Larger arrays are not compared with the self-consistent solution: it takes minutes.
-LARGEST_COMPARED = 200
 #: Largest steady motion, in units of 1/k, over which forces of light count as linear.
 LARGEST_SPREAD = 0.3
 #: Waves whose detuning is less than so many times a mechanical frequency beat while the particles move.
@@ -210,10 +208,8 @@ class DipoleScenario(Scenario):
             factors = self.reciprocity_factors()
             result["non_reciprocity_zeroth"] = Derived(factors[0], "", "along x, y, z: 0 reciprocal, 1/2 one-way")
             result["non_reciprocity_first"] = Derived(factors[1], "", "[v, w]: of the derivative of v along w of 0")
-        if 1 < self.n_particles <= LARGEST_COMPARED:
-            what = "of binding force, coupling, stiffness, diffusion, over the largest of multiple scattering"
-            for name, deviation in self.deviations.items():
-                result[f"error_{name}"] = Derived(np.array(deviation), "", what)
+        if self.n_particles <= LARGEST_COMPARED:
+            result |= derived_errors(self.deviations)
         return result
 
     def _of_particles(self) -> dict[str, Derived]:

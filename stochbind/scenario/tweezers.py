@@ -15,9 +15,13 @@ from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import NoiseError, ScenarioError
 from stochbind.fields import TweezerForces
 from stochbind.forces import Force
-from stochbind.optics import beams, binding, particles
+from stochbind.optics import approximations, beams, binding, particles, polarizability
+from stochbind.optics.approximations import Deviation
+from stochbind.optics.dipoles import Dipoles
+from stochbind.optics.trapped import TrappedDipoles
+from stochbind.optics.waves import parallel_tweezers
 from stochbind.oscillators import Oscillators
-from stochbind.scenario.base import Derived, Scenario
+from stochbind.scenario.base import LARGEST_COMPARED, Derived, Scenario, derived_errors
 from stochbind.scenario.spheres import Gas, Light, Sphere
 
 #: Largest error of the far field, and largest change of intensity by a neighbour's tweezer, that is accepted.
@@ -240,6 +244,31 @@ class TweezerScenario(Scenario):
         """The one direction along which particles move: that of the light."""
         return ("z",)
 
+    @property
+    def dipoles(self) -> TrappedDipoles:
+        """The same particles in three dimensions: all tweezers at once, light followed from particle to particle.
+
+        Raises
+        ------
+        ScenarioError
+            If the waist is below half a wavelength, where the paraxial field of a tweezer fails.
+        """
+        angle = np.array([p.polarization for p in self.particle])
+        phase = np.array([p.phase for p in self.particle])
+        light = parallel_tweezers(self.position, self.light.wavelength, self.light.waist, self.peak_field, phase, angle)
+        permittivity = (3.0 + 2.0 * self.susceptibility) / (3.0 - self.susceptibility)
+        each = [
+            polarizability.radiation_corrected(radius, index, self.wavenumber).electric
+            for radius, index in zip(self.radius, np.sqrt(permittivity), strict=True)
+        ]
+        return TrappedDipoles(parts=(Dipoles(light=light, polarizability=np.array(each), radius=self.radius),))
+
+    @cached_property
+    def deviations(self) -> dict[str, Deviation]:
+        """How wrong each way to follow the light is at the foci; see `stochbind.optics.approximations`."""
+        foci = np.column_stack([self.position, np.zeros(self.n_particles)])
+        return approximations.deviations(self.dipoles, foci, np.tile([False, False, True], (self.n_particles, 1)))
+
     @cached_property
     def _oscillators(self) -> Oscillators:
         light = self.binding
@@ -283,7 +312,7 @@ class TweezerScenario(Scenario):
         if self.full:
             binding_stiffness = array.stiffness - self.tweezer_forces.tweezer_stiffness(self.equilibrium)
             where = "displacement by all forces: the origin of positions"
-        return {
+        result = {
             "wavenumber": Derived(self.wavenumber, "1/m", "k"),
             "rayleigh_range": Derived(z_r, "m", "k w^2 / 2"),
             "mass": Derived(mass, "kg", "mass"),
@@ -323,6 +352,9 @@ class TweezerScenario(Scenario):
             ),
             "far_field_error": Derived(self.far_field_error, "", "of the far-field couplings, pair by pair"),
         }
+        if self.light.waist >= 0.5 * self.light.wavelength and self.n_particles <= LARGEST_COMPARED:
+            result |= derived_errors(self.deviations)
+        return result
 
     def notes(self) -> list[str]:
         """Warnings about the validity of the model for these numbers, one sentence each."""

@@ -11,6 +11,7 @@ from stochbind.optics.waves.lasers import (
     PlaneWave,
     amplitude_of_intensity,
     amplitude_of_power,
+    parallel_tweezers,
     standing_wave,
 )
 from stochbind.optics.waves.polarizations import circular, elliptical, linear, transverse_basis
@@ -27,6 +28,7 @@ __all__ = [
     "coherent_groups",
     "elliptical",
     "linear",
+    "parallel_tweezers",
     "standing_wave",
     "transverse_basis",
 ]

@@ -14,7 +14,7 @@ from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import ScenarioError
 from stochbind.optics.beams import peak_field, rayleigh_range
 from stochbind.optics.waves.base import Superposition, Values, Wave
-from stochbind.optics.waves.polarizations import transverse_basis, unit_direction, unit_polarization
+from stochbind.optics.waves.polarizations import linear, transverse_basis, unit_direction, unit_polarization
 
 #: Where the envelope of a tweezer is below exp(-60), its field counts as zero.
 LARGEST_EXPONENT = 60.0
@@ -276,6 +276,52 @@ def standing_wave(wave: PlaneWave | GaussianTweezer, phase: float = 0.0) -> Supe
     """
     shift = float(checks.array("phase", phase, ()))
     return Superposition((wave, replace(wave, direction=-wave.direction, phase=wave.phase + shift)))
+
+
+def parallel_tweezers(
+    position: FloatArray,
+    wavelength: float,
+    waist: float,
+    amplitude: FloatArray,
+    phase: FloatArray,
+    angle: FloatArray,
+) -> Superposition:
+    """Tweezers along z with their foci in the plane z = 0, one for each particle of an array.
+
+    Parameters
+    ----------
+    position : (N, 2) float
+        Foci [m].
+    wavelength, waist : float
+        Of all [m].
+    amplitude, phase, angle : (N,) float
+        Amplitude [V/m] and phase [rad] at each focus, and angle between its linear polarization and the x axis [rad].
+
+    Returns
+    -------
+    Superposition
+        Of all.
+
+    Raises
+    ------
+    ScenarioError
+        If a number is impossible, or the waist below half a wavelength.
+    """
+    z = np.array([0.0, 0.0, 1.0])
+    return Superposition(
+        tuple(
+            GaussianTweezer(
+                wavelength=wavelength,
+                waist=waist,
+                focus=np.array([*place, 0.0]),
+                direction=z,
+                polarization=linear(float(turned), z),
+                amplitude=float(peak),
+                phase=float(start),
+            )
+            for place, peak, start, turned in zip(position, amplitude, phase, angle, strict=True)
+        )
+    )
 
 
 def amplitude_of_intensity(intensity: float) -> float:
