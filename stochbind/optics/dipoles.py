@@ -211,9 +211,12 @@ class Dipoles:
         for first in range(0, n, rows):
             block = slice(first, min(first + rows, n))
             separation = position[..., block, None, :] - position[..., None, :, :]
-            other = 1.0 - np.eye(n)[block]
+            itself = np.arange(block.stop - block.start), np.arange(block.start, block.stop)
             # Where a particle meets itself: any distance will do, and far enough to need no series.
-            yield block, np.where(other[..., None] > 0, separation, 4.0 / self.light.wavenumber), other
+            separation[..., itself[0], itself[1], :] = 4.0 / self.light.wavenumber
+            other = np.ones((len(itself[0]), n))
+            other[itself] = 0.0
+            yield block, separation, other
 
     def interactions(self, position: FloatArray, order: int) -> Iterator[tuple[slice, FloatArray, Radial]]:
         """As `pairs`, with the radial functions up to an order, which are zero where a particle meets itself."""
