@@ -1,4 +1,4 @@
-"""What pictures of the light of a scenario show: the layout, fields in a plane, patterns, forces, couplings."""
+"""What pictures of the light of a scenario show: the layout, fields in a plane, patterns, forces."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy import optimize
 
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import ScenarioError
-from stochbind.optics import binding, kerker, particles, patterns, reciprocity, regimes
+from stochbind.optics import kerker, patterns, reciprocity
 from stochbind.optics.trapped import TrappedDipoles
 from stochbind.scenario import DipoleScenario, TweezerScenario
 
@@ -139,30 +139,6 @@ class DistanceCurves(NamedTuple):
     zeroth: FloatArray
     zeros: tuple[kerker.Equilibrium, ...]
     given: float
-
-
-class CouplingPlane(NamedTuple):
-    """Couplings of two particles in tweezers over their distance and the phase between their tweezers.
-
-    Attributes
-    ----------
-    phase : (p,) float
-        Of the first tweezer less that of the second [rad].
-    distance : (d,) float
-        [m].
-    coupling : (2, d, p) float
-        Force on the first per displacement of the second, and the other way round, at the foci [N/m].
-    given : (float, float)
-        Phase and distance of the scenario.
-    one_way : tuple of two (n, 2) float
-        Phases and distances at which, far away, only the first feels the other, and only the second does.
-    """
-
-    phase: FloatArray
-    distance: FloatArray
-    coupling: FloatArray
-    given: tuple[float, float]
-    one_way: tuple[FloatArray, FloatArray]
 
 
 def layout(scenario: DipoleScenario | TweezerScenario) -> Layout:
@@ -364,60 +340,3 @@ def distance_curves(scenario: DipoleScenario, n_points: int = 600) -> DistanceCu
     return DistanceCurves(
         distance, found[:, 0], found[:, 1], reciprocity.factor(found[:, 0], found[:, 1]), tuple(zeros), given
     )
-
-
-def coupling_plane(scenario: TweezerScenario, n_points: int = 181) -> CouplingPlane:
-    r"""Couplings of the first two particles over phase and distance, with the light of the others left out.
-
-    Both are sinusoids of the phase: a phase :math:`\varphi` more of the first tweezer turns :math:`C_{12} =
-    \mathrm{Re}\,z` into :math:`\mathrm{Re}\,z e^{-i\varphi}`, so that two phases give all.
-
-    Parameters
-    ----------
-    scenario : TweezerScenario
-        Of at least two particles.
-    n_points : int
-        Number of phases and of distances; these reach a wavelength to both sides of the given one, or as far as the
-        particles do not touch.
-
-    Returns
-    -------
-    CouplingPlane
-        The map.
-
-    Raises
-    ------
-    ScenarioError
-        If there is one particle only.
-    """
-    if scenario.n_particles < 2:
-        raise ScenarioError("`scenario` must have two particles at least for a map of their couplings, but has 1.")
-    line = scenario.position[1] - scenario.position[0]
-    given = float(np.linalg.norm(line))
-    line = line / given
-    first, second = scenario.particle[:2]
-    field = scenario.field[:2] * np.exp(-1j * np.array([first.phase, second.phase]))[:, None]
-    alpha = (scenario.susceptibility * particles.sphere_volume(scenario.radius))[:2]
-    k, wavelength = scenario.wavenumber, scenario.light.wavelength
-    low = max(given - wavelength, min(given, 1.1 * float(scenario.radius[:2].sum())))
-    distance, phase = np.linspace(low, given + wavelength, n_points), np.linspace(0.0, 2.0 * math.pi, n_points)
-    coupling = np.empty((2, n_points, n_points))
-    quarter = field * np.array([[1j], [1.0]])
-    for row, length in enumerate(distance):
-        place = np.stack([np.zeros(2), length * line])
-        in_phase, ahead = (
-            binding.binding(
-                place, e, alpha, k, scenario.rayleigh_range, far_field=scenario.light.binding == "far_field"
-            ).coupling
-            for e in (field, quarter)
-        )
-        for which, (j, other) in enumerate(((0, 1), (1, 0))):
-            coupling[which, row] = in_phase[j, other] * np.cos(phase) + ahead[j, other] * np.sin(phase)
-    one_way = []
-    for driven in (1, 2):
-        points = regimes.unidirectional_points(max(k * float(distance[-1]), 1.0), driven=driven)
-        length = points.distance_phase / k
-        shown = length >= distance[0]
-        one_way.append(np.column_stack([points.phase[shown], length[shown]]))
-    turned = (first.phase - second.phase) % (2.0 * math.pi)
-    return CouplingPlane(phase, distance, coupling, (turned, given), (one_way[0], one_way[1]))

@@ -38,7 +38,7 @@ def of_scenario(text: str) -> Figure:
         If it has no light, so that only its runs can be drawn.
     """
     from stochbind import plots
-    from stochbind.analysis import views
+    from stochbind.analysis import couplings, views
     from stochbind.scenario import DipoleScenario, Sweep, TweezerScenario
 
     found = scenario_of(text)
@@ -52,8 +52,9 @@ def of_scenario(text: str) -> Figure:
     plane = views.telling_plane(where)
     corners = views.frame(where, plane)
     if isinstance(scenario, TweezerScenario):
-        couplings = views.coupling_plane(scenario) if scenario.n_particles > 1 else None
-        return plots.light_of_tweezers(where, plane, corners, couplings, title=scenario.name)
+        several = scenario.n_particles > 1
+        found_couplings = couplings.coupling_plane(scenario) if several else None
+        return plots.light_of_tweezers(where, plane, corners, found_couplings, title=scenario.name)
     return plots.light_of_dipoles(
         where,
         corners,

@@ -31,6 +31,7 @@ _REGIMES = {
 }
 #: Where the largest values are more than so many times what 98 % of them stay below, the frame leaves them out.
 _STEEP = 3.0
+_LEGEND: dict[str, Any] = {"fontsize": "small", "framealpha": 0.85, "edgecolor": "none"}
 
 
 def force_curves(
@@ -82,7 +83,7 @@ def force_curves(
         ax.set_ylim(-2.0 * usual / factor, 2.0 * usual / factor)
     _mark(ax, given)
     ax.set(xlabel="distance (µm)", ylabel=f"force on each other ({prefix}N)", title="forces")
-    ax.legend(frameon=False, fontsize="small", ncols=2)
+    ax.legend(**_LEGEND, ncols=2)
     return ax
 
 
@@ -116,7 +117,7 @@ def reciprocity_curves(
         ax.plot(_micrometres(distance), curve, color=_COLORS[number % len(_COLORS)], lw=1.2, label=label)
     _mark(ax, given)
     ax.set(xlabel="distance (µm)", ylabel="non-reciprocity factor", ylim=(-0.03, 1.03), title="non-reciprocity")
-    ax.legend(frameon=False, fontsize="small")
+    ax.legend(**_LEGEND)
     return ax
 
 
@@ -163,7 +164,7 @@ def coupling_map(
     mesh = ax.pcolormesh(
         degrees, shown, value / factor, cmap="PuOr_r", vmin=-limit, vmax=limit, shading="nearest", rasterized=True
     )
-    _colorbar(ax, mesh, f"{label} ({prefix}{unit})" if unit else label)
+    _colorbar(ax, mesh, f"{prefix}{unit}")
     if points is not None and len(points):
         x, y = np.degrees(points[:, 0]), _micrometres(points[:, 1])
         ax.plot(x, y, "^", mec="k", mfc="w", ms=5, ls="none", label="one-way, far away", clip_on=False)
@@ -278,11 +279,11 @@ def scattering_pattern(
     factor, prefix = _scale(np.concatenate(list(power.values())), False)
     for number, (label, curve) in enumerate(power.items()):
         ax.plot(angle, curve / factor, ("--", "-")[number % 2], color=_COLORS[number % len(_COLORS)], label=label)
-    names = [sign + "xyz"[axis] for sign in "+-" for axis in plane]
+    names = [sign + "xyz"[axis] for sign in "+−" for axis in plane]
     ax.set_xticks(np.arange(4) * np.pi / 2, names)
     ax.tick_params(axis="y", labelsize="x-small")
     ax.set(title=f"scattered power ({prefix}W/sr)")
-    ax.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.06))
+    ax.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.1))
     return ax
 
 

@@ -10,7 +10,8 @@ from stochbind.plots import layouts, light
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from stochbind.analysis.views import CouplingPlane, DistanceCurves, FieldPlane, Layout, Pattern
+    from stochbind.analysis.couplings import CouplingPlane
+    from stochbind.analysis.views import DistanceCurves, FieldPlane, Layout, Pattern
 
 
 def light_of_dipoles(
@@ -86,7 +87,7 @@ def light_of_tweezers(
     corners : (2,) float, (2,) float
         Of the sketch; of `stochbind.analysis.views.frame`.
     couplings : CouplingPlane, optional
-        Of `stochbind.analysis.views.coupling_plane`.
+        Of `stochbind.analysis.couplings.coupling_plane`.
     title : str
         Above all panels.
 
