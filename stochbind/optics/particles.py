@@ -299,7 +299,8 @@ def mie_coefficients(index: complex, size_parameter: float, orders: int = 2) -> 
     import miepython
 
     # miepython writes an absorbing index n - i kappa, yet gives coefficients for exp(-i omega t).
-    a, b = miepython.coefficients(np.conj(complex(index)), size_parameter, orders)
+    with np.errstate(all="ignore"):  # its recurrences pass through infinity
+        a, b = miepython.coefficients(np.conj(complex(index)), size_parameter, orders)
     return a, b
 
 

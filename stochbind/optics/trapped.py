@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ LARGEST_NUMBER_OF_STEPS = 100
 LONGEST_STEP = 0.05
 #: A step below this, in wavelengths, ends the search.
 SHORTEST_STEP = 1e-11
+#: Up to so many coordinates, a place that holds is searched for if the first one does not.
+LARGEST_DIAGONALISED = 300
 
 
 class Equilibrium(NamedTuple):
@@ -116,6 +119,9 @@ class TrappedDipoles:
     def equilibrium(self, start: FloatArray, moves: npt.NDArray[np.bool_] | None = None) -> Equilibrium:
         """The place near `start` where all forces balance, by Newton's method with exact derivatives.
 
+        Where Newton's method ends at a place that does not hold, the search begins again in the sense of the forces,
+        which leads away from such places; if that ends at none that holds, the first one is the result.
+
         Parameters
         ----------
         start : (N, 3) float
@@ -135,29 +141,65 @@ class TrappedDipoles:
         """
         free = np.ones((self.n_particles, 3), bool) if moves is None else np.asarray(moves, bool)
         chosen = np.flatnonzero(free.ravel())
+        failure = None
+        try:
+            found = self._search(start, chosen, _newton)
+        except ScenarioError as error:
+            found, failure = None, error
+        if (found is None or not found.holds) and len(chosen) <= LARGEST_DIAGONALISED:
+            try:
+                held = self._search(start, chosen, _downhill)
+            except ScenarioError:
+                held = None
+            if held is not None and (held.holds or found is None):
+                return held
+        if found is None:
+            assert failure is not None
+            raise failure
+        return found
+
+    def _search(
+        self, start: FloatArray, chosen: npt.NDArray[np.int64], step_of: Callable[[FloatArray, FloatArray], FloatArray]
+    ) -> Equilibrium:
         place = np.array(start, dtype=np.float64)
         wavelength = 2.0 * np.pi / self.parts[0].light.wavenumber
         for n_steps in range(LARGEST_NUMBER_OF_STEPS):
             force = self.force(place).ravel()[chosen]
             matrix = -self.jacobian(place)[np.ix_(chosen, chosen)]
-            try:
-                step = np.linalg.solve(matrix, force)
-            except np.linalg.LinAlgError:
+            with np.errstate(all="ignore"):
+                step = step_of(matrix, force)
+            if not np.isfinite(step).all():
                 raise ScenarioError(
                     "There is no equilibrium: no force depends on some of the displacements; add traps, or leave out "
                     "that axis of motion."
-                ) from None
+                )
             longest = float(np.abs(step).max()) / wavelength
             if longest <= SHORTEST_STEP:
                 return Equilibrium(place, matrix, _sorted(np.linalg.eigvals(matrix)), n_steps)
-            step *= min(1.0, LONGEST_STEP / longest)
-            place.ravel()[chosen] += step
+            place.ravel()[chosen] += step * min(1.0, LONGEST_STEP / longest)
         j, axis = divmod(int(chosen[int(np.abs(force).argmax())]), 3)
         raise ScenarioError(
             f"There is no equilibrium near the given positions: after {LARGEST_NUMBER_OF_STEPS} steps the force on "
             f"particle {j} along {'xyz'[axis]} is still {np.abs(force).max():.3g} N; begin elsewhere or use stiffer "
             "traps."
         )
+
+
+def _newton(matrix: FloatArray, force: FloatArray) -> FloatArray:
+    try:
+        return np.asarray(np.linalg.solve(matrix, force), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        return np.full(len(force), np.nan)
+
+
+def _downhill(matrix: FloatArray, force: FloatArray) -> FloatArray:
+    """Newton's step with the signs of negative eigenvalues turned: along the forces, away from places that repel."""
+    eigenvalue, vector = np.linalg.eig(matrix)
+    turned = np.where(eigenvalue.real < 0.0, -eigenvalue, eigenvalue)
+    try:
+        return np.asarray((vector @ (np.linalg.solve(vector, force) / turned)).real, dtype=np.float64)
+    except np.linalg.LinAlgError:
+        return np.full(len(force), np.nan)
 
 
 def _sorted(eigenvalue: npt.NDArray[Any]) -> ComplexArray:
