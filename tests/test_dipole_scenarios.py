@@ -335,16 +335,16 @@ def test_notes_tell_what_the_model_leaves_out():
     assert any("Light twists particle" in note for note in turned.notes())
 
 
-def test_errors_of_approximations_fall_with_the_order():
-    derived = read(KERKER).derived()
-    far, single, event = (derived[f"error_{name}"].value for name in ("far_field", "single", "one_event"))
-    assert 0.2 > far[1] > 0.01
-    assert 0.1 > single[1] > 0.01
-    assert 0.2 > far[3] > 0.01
-    assert 0.2 > single[3] > 10 * event[3] > 0
+def test_errors_of_approximations_are_told():
+    """Of strong scatterers side by side all are percents; of weak ones far apart each is better than the one before."""
+    near = read(KERKER).derived()
+    for name in ("far_field", "single", "one_event"):
+        assert 0.01 < near[f"error_{name}"].value[1] < 0.2
     along = sb.Scenario.from_toml(ROOT / "scenarios" / "unidirectional_pair.toml").derived()
-    assert along["error_far_field"].value[1] == pytest.approx(0.0142, abs=2e-4)
-    assert along["error_single"].value[1] < 1e-3
+    far, single, event = (along[f"error_{name}"].value for name in ("far_field", "single", "one_event"))
+    assert far[1] == pytest.approx(0.0142, abs=2e-4)
+    assert single[1] < 0.02 * far[1]
+    assert event[3] < 0.01 * single[3]
 
 
 def test_any_number_of_a_wave_or_particle_can_be_swept():

@@ -309,7 +309,9 @@ TWEEZER_MISTAKES = [
     ('"tweezers"', '"Tweezers"', [
         'line 3: must say kind = "tweezers" or kind = "dipoles" or kind = "oscillators", but says kind = \'Tweezers\'.',
     ]),
-    ('"tweezers"', "3", ['line 3: must say kind = "tweezers" or kind = "dipoles" or kind = "oscillators", but says kind = 3.']),
+    ('"tweezers"', "3", [
+        'line 3: must say kind = "tweezers" or kind = "dipoles" or kind = "oscillators", but says kind = 3.',
+    ]),
     # tables
     ("[gas]", "[[gas]]", [
         "line 16: gas: must be a table [gas], but is [{'pressure': '10 mbar', 'temperature': '300 K'}].",
