@@ -334,7 +334,7 @@ def distance_curves(scenario: DipoleScenario, n_points: int = 600) -> DistanceCu
 
     zeros = []
     for i in np.flatnonzero(binding_force[1:] * binding_force[:-1] < 0.0):
-        zero = optimize.brentq(difference, distance[i], distance[i + 1], xtol=1e-13)
+        zero = optimize.brentq(difference, distance[i], distance[i + 1], xtol=1e-12 * float(distance[0]))
         slope = (binding_force[i + 1] - binding_force[i]) / (distance[i + 1] - distance[i])
         zeros.append(kerker.Equilibrium(float(zero), float(slope)))
     return DistanceCurves(
