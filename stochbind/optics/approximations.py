@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -10,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stochbind.checks import ComplexArray, FloatArray
-from stochbind.optics import linearised, recoil
-from stochbind.optics.dipoles import Dipoles
+from stochbind.optics import recoil
 from stochbind.optics.trapped import TrappedDipoles
 
 #: The approximations, from the roughest to the self-consistent solution.
@@ -102,20 +100,13 @@ def _of(array: TrappedDipoles, position: FloatArray, free: npt.NDArray[np.bool_]
     block = np.ix_(chosen, chosen)
     owner = chosen // 3
     same = owner[:, None] == owner[None, :]
-    jacobian = _sum(array, lambda part: linearised.jacobian(part, position))[block]
-    # What the far field would refuse is compared all the same: the scattering part alone, of all N^2 blocks.
-    diffusion = _sum(array, lambda part: recoil.scattering_diffusion(part, position))[block]
-    force = _sum(array, lambda part: part.force(position) - _alone(part, position))
+    binding = array.binding(position)
+    jacobian = array.jacobian(position)[block]
+    # What the far field would refuse is compared all the same.
+    diffusion = sum(recoil.scattering_diffusion(part, position) for part in array.parts)
     return _Found(
-        force.ravel()[chosen], np.where(same, 0.0, jacobian), np.where(same, jacobian, 0.0), np.asarray(diffusion)
+        binding.force.ravel()[chosen],
+        np.where(same, 0.0, jacobian),
+        np.where(same, jacobian, 0.0),
+        np.asarray(diffusion)[block],
     )
-
-
-def _sum(array: TrappedDipoles, quantity: Callable[[Dipoles], npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    return np.asarray(sum(quantity(part) for part in array.parts))
-
-
-def _alone(part: Dipoles, position: FloatArray) -> FloatArray:
-    """Force on each particle as if it were alone in the light."""
-    value, gradient = part.incident(np.asarray(position, np.float64))
-    return part.force_of(np.einsum("nij,nj->ni", part.alpha, value), gradient)

@@ -54,6 +54,34 @@ def jacobian(dipoles: Dipoles, position: FloatArray) -> FloatArray:
     return _of_first_order(dipoles, place, found)
 
 
+def isolated(dipoles: Dipoles, position: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Force on each particle as if it were alone in the light, and its derivatives.
+
+    Parameters
+    ----------
+    dipoles : Dipoles
+        The particles and their light.
+    position : (N, 3) float
+        Their places [m].
+
+    Returns
+    -------
+    force : (N, 3) float
+        [N].
+    derivative : (N, 3, 3) float
+        ``derivative[j, a, b]``: of the force on j along a by its place along b [N/m].
+
+    Raises
+    ------
+    ScenarioError
+        If particles overlap.
+    """
+    place = dipoles.checked_array(position)
+    value, gradient, curvature = dipoles.incident(place, curvature=True)
+    dipole = np.einsum("nij,nj->ni", dipoles.alpha, value)
+    return dipoles.force_of(dipole, gradient), _own(dipoles, dipole, gradient, gradient, curvature)
+
+
 def dipole_derivatives(dipoles: Dipoles, position: FloatArray) -> tuple[ComplexArray, ComplexArray]:
     """The dipoles, and their derivatives by every coordinate, to the order of `dipoles.scattering`.
 
@@ -121,11 +149,9 @@ def _levers(dipoles: Dipoles, dipole: ComplexArray, gradient: ComplexArray) -> C
 def _of_first_order(dipoles: Dipoles, place: FloatArray, found: Solution) -> FloatArray:
     """Jacobian where the sources are the dipoles that the light alone induces: pair by pair, in blocks of receivers."""
     n, k = dipoles.n_particles, dipoles.light.wavenumber
-    curvature = dipoles.incident(place, curvature=True)[2]
     moved = _moved(dipoles, found.incident_gradient)
     whole = found.incident_gradient + found.scattered_gradient
     # In the force to first order, a change of the scattered field meets the light alone.
-    whole_dipole = found.dipole
     lever_dipole, lever_gradient = found.dipole, whole
     if dipoles.scattering == "single":
         lever_dipole, lever_gradient = found.source, found.incident_gradient
@@ -150,10 +176,20 @@ def _of_first_order(dipoles: Dipoles, place: FloatArray, found: Solution) -> Flo
         itself = np.arange(block.start, block.stop)
         rows[np.arange(len(itself)), :, itself, :] += mean.sum(axis=1).real
         result[block] = rows
-    own = np.einsum("nbi,nai->nab", moved.conj(), _levers(dipoles, whole_dipole, whole))
-    own = own + half * np.einsum("ni,nabi->nab", whole_dipole.conj(), curvature)
-    result[np.arange(n), :, np.arange(n), :] += own.real
+    result[np.arange(n), :, np.arange(n), :] += _own(
+        dipoles, found.dipole, found.incident_gradient, whole, dipoles.incident(place, curvature=True)[2]
+    )
     return result.reshape(3 * n, 3 * n)
+
+
+def _own(
+    dipoles: Dipoles, dipole: ComplexArray, incident: ComplexArray, whole: ComplexArray, curvature: ComplexArray
+) -> FloatArray:
+    """Derivative of the force on each particle as it moves through the light, in the field of fixed dipoles."""
+    own = np.einsum("nbi,nai->nab", _moved(dipoles, incident).conj(), _levers(dipoles, dipole, whole))
+    own = own + 0.5 * constants.epsilon_0 * np.einsum("ni,nabi->nab", dipole.conj(), curvature)
+    result: FloatArray = own.real
+    return result
 
 
 def _moved_sources(dipoles: Dipoles, place: FloatArray, source: ComplexArray) -> ComplexArray:

@@ -58,6 +58,22 @@ class Equilibrium(NamedTuple):
         return bool(np.abs(self.eigenvalue.imag).max() <= 1e-9 * np.abs(self.eigenvalue).max())
 
 
+class Binding(NamedTuple):
+    """What the particles do to each other: all forces of light, less those on each alone.
+
+    Attributes
+    ----------
+    force : (N, 3) float
+        F [N].
+    jacobian : (3N, 3N) float
+        Its derivatives [N/m]. Between different particles they are the couplings C, with the effect on j of k in row j;
+        minus the blocks of each particle are the stiffness K that the others add to its trap.
+    """
+
+    force: FloatArray
+    jacobian: FloatArray
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TrappedDipoles:
     """Particles whose light forces of several lasers add up, with harmonic traps of any other kind beside.
@@ -110,6 +126,33 @@ class TrappedDipoles:
         """Exact derivatives of all forces, (3N, 3N) [N/m]; see `stochbind.optics.linearised.jacobian`."""
         result = sum(linearised.jacobian(part, position) for part in self.parts)
         return np.asarray(result - np.diag(self.trap_stiffness.ravel()))
+
+    def binding(self, position: FloatArray) -> Binding:
+        """Forces between the particles and their derivatives.
+
+        Parameters
+        ----------
+        position : (N, 3) float
+            Where the particles are [m].
+
+        Returns
+        -------
+        Binding
+            F, and C and K as one matrix.
+
+        Raises
+        ------
+        ScenarioError
+            If particles overlap.
+        """
+        n = self.n_particles
+        force, jacobian = np.zeros((n, 3)), np.zeros((n, 3, n, 3))
+        for part in self.parts:
+            alone, derivative = linearised.isolated(part, position)
+            force += part.force(position) - alone
+            jacobian += linearised.jacobian(part, position).reshape(n, 3, n, 3)
+            jacobian[np.arange(n), :, np.arange(n), :] -= derivative
+        return Binding(force, jacobian.reshape(3 * n, 3 * n))
 
     def recoil(self, position: FloatArray) -> recoil.Recoil:
         """Momentum diffusion by the photons of all lasers, (3N, 3N) [N^2 s]; see `stochbind.optics.recoil`."""

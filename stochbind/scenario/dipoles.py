@@ -238,6 +238,7 @@ class DipoleScenario(Scenario):
             "absorption_cross_section": Derived(section("absorption"), "m^2", "negative where light is amplified"),
             "origin": Derived(origin, "m", "where all displacements are zero"),
             "force": Derived(self.array.force(origin), "N", f"of light and traps {held}"),
+            "binding_force": Derived(self.array.binding(origin).force, "N", "what the others add to it"),
             "torque": Derived(self.array.torque(origin), "N*m", f"of light {held}"),
         }
 
@@ -275,19 +276,10 @@ class DipoleScenario(Scenario):
     def reciprocity_factors(self) -> tuple[FloatArray, FloatArray]:
         """Non-reciprocity factors of a pair at the origin: (3,) of the forces, (3, 3) of their derivatives.
 
-        The forces and derivatives are those that the particles make on each other: with both, less those of each alone.
+        They are of what the particles do to each other, see `TrappedDipoles.binding`.
         """
-        place = self.origin_position
-        both, alone = [self.array.force(place), self.array.jacobian(place)], []
-        for j in range(2):
-            single = TrappedDipoles(parts=tuple(_only(part, j) for part in self.array.parts))
-            alone.append((single.force(place[j : j + 1])[0], single.jacobian(place[j : j + 1])))
-        trap = np.diag(self.array.trap_stiffness.ravel())
-        force = both[0] + self.array.trap_stiffness * (place - self.array.trap_position)
-        jacobian = both[1] + trap
-        zeroth = reciprocity.zeroth(force[0] - alone[0][0], force[1] - alone[1][0])
-        by_first = reciprocity.first(jacobian[:3, :3] - alone[0][1], jacobian[3:, :3])
-        return zeroth, by_first
+        force, jacobian = self.array.binding(self.origin_position)
+        return reciprocity.zeroth(*force), reciprocity.first(jacobian[:3, :3], jacobian[3:, :3])
 
     def notes(self) -> list[str]:
         """Warnings about the validity of the model for these numbers, one sentence each."""
@@ -368,16 +360,3 @@ class DipoleScenario(Scenario):
         turns = np.array([p.semi_axes is not None for p in self.particle])
         torque = np.linalg.norm(self.array.torque(self.origin_position), axis=1)
         return np.where(turns, torque / scale, 0.0)
-
-
-def _only(part: Dipoles, j: int) -> Dipoles:
-    """One of the particles, alone in the light."""
-    chosen = slice(j, j + 1)
-    return Dipoles(
-        light=part.light,
-        polarizability=part.polarizability[chosen],
-        magnetic=None if part.magnetic is None else part.magnetic[chosen],
-        scattering=part.scattering,
-        far_field=part.far_field,
-        radiation_reaction=np.broadcast_to(part.radiation_reaction, (part.n_particles,))[chosen],
-    )
