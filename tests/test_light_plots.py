@@ -236,6 +236,17 @@ def test_a_field_plane_holds_the_intensity(silicon):
     np.testing.assert_allclose(found.disc_radius, where.radius)
 
 
+def test_a_map_shows_every_wave(silicon):
+    """Of particles far apart, that around the first."""
+    near, far = (p.model_dump(exclude_none=True) for p in silicon.particle)
+    far |= {"position": (1e-3, 0.0, 0.0)}
+    found = views.field_plane(altered(silicon, particle=[near, far]))
+    for side in (found.horizontal, found.vertical):
+        assert np.diff(side).max() < silicon.light.wavelength / 7
+    assert len(found.disc_radius) == 2
+    assert found.horizontal[0] < 0 < found.horizontal[-1] < 1e-4
+
+
 def test_force_curves_pass_through_the_forces_of_the_scenario(silicon):
     found = views.distance_curves(silicon, 2001)
     place = silicon.origin_position

@@ -18,6 +18,8 @@ from stochbind.scenario import DipoleScenario, TweezerScenario
 LARGEST_MAP = 6_000_000
 #: Points along each side of a map of the field, at least and at most.
 POINTS_ALONG = (40, 220)
+#: Fewer points of a map than this to a wavelength make patterns of their own.
+POINTS_OF_A_WAVE = 8
 
 
 class Beam(NamedTuple):
@@ -218,6 +220,8 @@ def frame(where: Layout, plane: tuple[int, int]) -> tuple[FloatArray, FloatArray
 def field_plane(scenario: DipoleScenario, plane: tuple[int, int] | None = None) -> FieldPlane:
     """Light and scattered light in a plane through the middle of the particles, at the origin of their motion.
 
+    Particles so far apart that the map would not show each wave are left out of it, except those near the first.
+
     Parameters
     ----------
     scenario : DipoleScenario
@@ -233,8 +237,12 @@ def field_plane(scenario: DipoleScenario, plane: tuple[int, int] | None = None) 
     where = layout(scenario)
     first, second = plane or telling_plane(where)
     normal = 3 - first - second
-    low, high = frame(where, (first, second))
     longest = min(max(int(math.sqrt(LARGEST_MAP / len(where.position))), POINTS_ALONG[0]), POINTS_ALONG[1])
+    widest = 0.5 * longest * where.wavelength / POINTS_OF_A_WAVE
+    middle = where.position[0, [first, second]]
+    low, high = frame(where, (first, second))
+    if (high - low).max() > 2.0 * widest:
+        low, high = np.maximum(low, middle - widest), np.minimum(high, middle + widest)
     step = float((high - low).max()) / (longest - 1)
     sides = [np.linspace(a, b, 1 + math.ceil((b - a) / step - 1e-9)) for a, b in zip(low, high, strict=True)]
     height = float(where.position[:, normal].mean())
