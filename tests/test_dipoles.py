@@ -391,15 +391,21 @@ def light_intensity(amplitude):
 
 
 def test_torque_to_first_order_in_the_scattered_field():
-    """ "single" is what a small factor of all polarizabilities leaves of one event."""
+    """ "single" is of first and second order in the polarizabilities, and what a small factor leaves of one event."""
     place = places(3)
-    torque = {
-        s: array(3, scattering=s, size=1e-24, radiation_reaction=False).torque(place) for s in ("single", "one_event")
-    }
+
+    def torque(size, scattering="single"):
+        return array(3, scattering=scattering, size=size, radiation_reaction=False).torque(place)
+
+    # Of a T + b T^2, three sizes determine each other.
+    one_size, two, three = (torque(size * 4e-21) for size in (1, 2, 3))
+    assert largest_difference(3 * two - 3 * one_size, three) < 1e-12
+    event = [torque(size * 4e-21, "one_event") for size in (1, 2, 3)]
+    assert largest_difference(3 * event[1] - 3 * event[0], event[2]) > 1e-3  # twin: third order and above
     whole = array(3, size=1e-24, radiation_reaction=False)
     alone = np.concatenate([one_of(whole, j).torque(place[j : j + 1]) for j in range(3)])
-    first_order = np.abs(torque["single"] - alone).max()
-    assert np.abs(torque["single"] - torque["one_event"]).max() < 0.01 * first_order
+    first_order = np.abs(torque(1e-24) - alone).max()
+    assert np.abs(torque(1e-24) - torque(1e-24, "one_event")).max() < 0.01 * first_order
 
 
 # Other codes
@@ -481,6 +487,17 @@ def test_many_sets_of_places_at_once(scattering):
             np.testing.assert_allclose(found[i], getattr(dipoles, name)(place[i]), rtol=1e-11, atol=1e-30)
 
 
+@pytest.mark.parametrize("scattering", SCATTERING)
+def test_each_of_many_comes_out_as_it_does_alone(scattering):
+    """To the last bit, and however many there are: what trajectories need that do not depend on their batch."""
+    rng = np.random.default_rng(3)
+    place = places(8, extent=1e-6) + rng.normal(size=(40, 8, 3)) * 1e-9
+    dipoles = array(8, scattering=scattering, light=plane())
+    force = dipoles.force(place)
+    for size in (1, 7, 30):
+        np.testing.assert_array_equal(dipoles.force(place[3 : 3 + size]), force[3 : 3 + size])
+
+
 def test_blocks_of_pairs_change_nothing(monkeypatch):
     place = places(5)
     expected = array(5).force(place)
@@ -513,6 +530,19 @@ def test_what_makes_no_array(changes, words):
     assert words in str(raised.value)
     assert str(raised.value).endswith(".")
     assert str(raised.value).count(". ") == 0
+
+
+def test_particles_may_be_anywhere_but_at_one_place():
+    dipoles = Dipoles(light=plane(), polarizability=np.ones((2, 3, 3)) * 1e-21, radius=[1e-7, 0.6e-7])
+    apart = np.array([[0.2e-6, 0, 0], [-0.2e-6, 0, 0]])  # their sum is zero, their difference is not
+    assert np.isfinite(dipoles.force(apart)).all()
+    for distance, refused in ((1.61e-7, False), (1.59e-7, True)):
+        place = 5e-6 + np.array([[0, 0, 0], [0, 0, distance]])
+        if refused:
+            with pytest.raises(ScenarioError, match="Particles 0 and 1 overlap"):
+                dipoles.force(place)
+        else:
+            dipoles.force(place)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from stochbind.optics.dipoles import Dipoles
 
 EPS, HBAR, C = constants.epsilon_0, constants.hbar, constants.c
 OMEGA = C * K
+LEVI_CIVITA = np.array([[[(i - j) * (j - k) * (k - i) / 2 for k in range(3)] for j in range(3)] for i in range(3)])
 
 
 def passive(n, seed=3, size=3e-21, absorbing=0.0):
@@ -35,12 +36,15 @@ def passive(n, seed=3, size=3e-21, absorbing=0.0):
     return reacting(static + 1j * absorbing / size * static @ static)
 
 
-def unitary_array(n=3, *, absorbing=0.0, magnetic=True, scattering="multiple", light=None):
+def crossed_planes():
+    return waves.Superposition((plane(), plane(OBLIQUE, angle=0.9, phase=1.3)))
+
+
+def unitary_array(n=3, *, absorbing=0.0, magnetic=True):
     return Dipoles(
-        light=waves.Superposition((plane(), plane(OBLIQUE, angle=0.9, phase=1.3))) if light is None else light,
+        light=crossed_planes(),
         polarizability=passive(n, 3, absorbing=absorbing),
         magnetic=passive(n, 4, absorbing=absorbing) if magnetic else None,
-        scattering=scattering,
     )
 
 
@@ -219,6 +223,21 @@ def test_unitarity_ties_the_curl_of_the_forces_to_the_diffusion(absorbing, magne
     # Twins: conjugated, transposed, twice, and without the absorbed light.
     for wrong in (signed.conj(), signed.T, 2 * signed, found.scattering - signed if absorbing else 0 * signed):
         assert np.abs(anti - 4 * wrong.imag / HBAR).max() > 0.04 * scale
+
+
+@pytest.mark.parametrize("absorbing", [0.0, 0.4])
+def test_unitarity_does_not_need_reciprocal_particles(absorbing):
+    """A static polarizability that is Hermitian, not symmetric, as in a static magnetic field, loses nothing either."""
+    rng = np.random.default_rng(12)
+    turned = np.einsum("abc,nc->nab", LEVI_CIVITA, rng.normal(size=(3, 3)))
+    static = real_tensors(3, 3, 3e-21) + 1e-21j * turned
+    alpha = reacting(static + 1j * absorbing / 3e-21 * static @ static)
+    dipoles = Dipoles(light=crossed_planes(), polarizability=alpha, magnetic=passive(3, 4))
+    jacobian, found = linearised.jacobian(dipoles, places(3)), recoil.recoil(dipoles, places(3))
+    anti, scale = jacobian - jacobian.T, np.abs(jacobian).max()
+    assert np.abs(anti - 4 * found.diffusion.imag / HBAR).max() < 1e-12 * scale
+    assert found.absorption.any() == (absorbing > 0)
+    assert np.abs(alpha - np.swapaxes(alpha, -1, -2)).max() > 0.2 * np.abs(alpha).max()
 
 
 @pytest.mark.parametrize("scattering", ["single", "one_event"])
