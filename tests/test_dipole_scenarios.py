@@ -332,7 +332,22 @@ def test_notes_tell_what_the_model_leaves_out():
         ('radius = "45 nm"', 'semi_axes = ["30 nm", "45 nm", "30 nm"]\norientation = ["45 deg", "0 deg", "0 deg"]'),
         ('polarizability = "mie"\n', ""),
     )
-    assert any("Light twists particle" in note for note in turned.notes())
+    assert any("Light twists particle 0" in note for note in turned.notes())
+    across = read(
+        KERKER,
+        ('radius = "45 nm"', 'semi_axes = ["30 nm", "30 nm", "45 nm"]'),
+        ('polarizability = "mie"\n', ""),
+    )
+    assert any("Light turns particle 0 away" in note for note in across.notes())
+    assert across.derived()["tumbling_rate"].value.max() > 0
+    along = read(
+        KERKER,
+        ('radius = "45 nm"', 'semi_axes = ["30 nm", "45 nm", "30 nm"]'),
+        ('polarizability = "mie"\n', ""),
+    )
+    assert along.notes() == []
+    rate = along.derived()["libration_angular_frequency"].value
+    assert rate[:, 1:].min() > 100 * along.derived()["tumbling_rate"].value.max()
 
 
 def test_errors_of_approximations_are_told():

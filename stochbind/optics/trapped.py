@@ -12,7 +12,7 @@ import numpy.typing as npt
 from stochbind import checks
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import ScenarioError
-from stochbind.optics import linearised, recoil
+from stochbind.optics import linearised, orientation, recoil
 from stochbind.optics.dipoles import Dipoles
 
 #: Newton's method takes about ten steps where there is an equilibrium near the start.
@@ -121,6 +121,10 @@ class TrappedDipoles:
     def torque(self, position: FloatArray) -> FloatArray:
         """Torques by the light [N m], shape (..., N, 3)."""
         return np.asarray(sum(part.torque(position) for part in self.parts))
+
+    def torque_derivative(self, position: FloatArray) -> FloatArray:
+        """Change of the torques as each particle turns, (N, 3, 3) [N m]; see `stochbind.optics.orientation`."""
+        return np.asarray(sum(orientation.torque_derivative(part, position) for part in self.parts))
 
     def jacobian(self, position: FloatArray) -> FloatArray:
         """Exact derivatives of all forces, (3N, 3N) [N/m]; see `stochbind.optics.linearised.jacobian`."""

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy.spatial.transform import Rotation
 
+from stochbind.checks import FloatArray
 from stochbind.optics import materials, particles, polarizability
 from stochbind.optics.polarizability import Polarizability
 from stochbind.quantities import quantity
@@ -102,6 +103,12 @@ class DipoleParticle(Part):
     def mass(self) -> float:
         """Mass [kg]."""
         return self.density * float(particles.ellipsoid_volume(np.array(self.axes)))
+
+    @property
+    def inertia(self) -> FloatArray:
+        """Tensor of inertia in the frame of the laboratory [kg m^2], (3, 3)."""
+        principal = particles.moments_of_inertia(np.array(self.axes), self.mass)
+        return np.asarray(particles.lab_frame(principal, self.rotation).real)
 
     def index(self, wavelength: float) -> complex:
         """Complex refractive index at a wavelength [m]."""

@@ -19,6 +19,7 @@ from stochbind.forces import Force
 from stochbind.optics import approximations, particles, reciprocity, waves
 from stochbind.optics.approximations import Deviation
 from stochbind.optics.dipoles import Dipoles
+from stochbind.optics.orientation import libration_rates
 from stochbind.optics.polarizability import PASSIVE_TOLERANCE, Polarizability
 from stochbind.optics.recoil import Recoil
 from stochbind.optics.trapped import Equilibrium, TrappedDipoles
@@ -204,6 +205,12 @@ class DipoleScenario(Scenario):
     def derived(self) -> dict[str, Derived]:
         """All quantities computed from the numbers of the file, in SI."""
         result = self._of_particles() | self._of_motion()
+        if any(particle.semi_axes is not None for particle in self.particle):
+            inertia = np.array([particle.inertia for particle in self.particle])
+            rate = libration_rates(self._torque_derivative, inertia)
+            held = "of small rotations; the orientations themselves are held fixed"
+            result["libration_angular_frequency"] = Derived(rate.real, "rad/s", held)
+            result["tumbling_rate"] = Derived(rate.imag, "1/s", "growth of rotations that light does not hold")
         if self.n_particles == 2:
             factors = self.reciprocity_factors()
             result["non_reciprocity_zeroth"] = Derived(factors[0], "", "along x, y, z: 0 reciprocal, 1/2 one-way")
@@ -339,24 +346,28 @@ class DipoleScenario(Scenario):
                     f"light's forces are linear over a fraction of {1.0 / self.wavenumber:.2g} m; set "
                     'light.forces = "full", or use stiffer traps.'
                 )
-        twist = self._twist
-        j = int(twist.argmax())
-        if twist[j] > LARGEST_MODEL_ERROR:
-            result.append(
-                f"Light twists particle {j}, by {twist[j]:.0%} of the largest torque on its shape; its orientation is "
-                "held fixed all the same."
-            )
+        return result + self._notes_on_orientation()
+
+    def _notes_on_orientation(self) -> list[str]:
+        ellipsoids = [j for j, particle in enumerate(self.particle) if particle.semi_axes is not None]
+        if not ellipsoids:
+            return []
+        turned, torque = self._torque_derivative, self.array.torque(self.origin_position)
+        result = []
+        for j in ellipsoids:
+            largest = float(np.abs(turned[j]).max())
+            if float(np.linalg.norm(torque[j])) > LARGEST_MODEL_ERROR * largest:
+                result.append(
+                    f"Light twists particle {j}, by {np.linalg.norm(torque[j]):.2g} N m; its orientation is held fixed "
+                    "all the same."
+                )
+            elif float(np.linalg.eigvalsh(turned[j] + turned[j].T)[-1]) > LARGEST_MODEL_ERROR * largest:
+                result.append(
+                    f"Light turns particle {j} away from its orientation, which is held fixed all the same: its long "
+                    "axis is not along the polarization."
+                )
         return result
 
-    @property
-    def _twist(self) -> FloatArray:
-        """Torque on each ellipsoid, relative to the largest that light of this intensity has on it, (N,)."""
-        scale = np.full(self.n_particles, 1e-300)
-        for part in self.array.parts:
-            found = part.solve(self.origin_position)
-            field = (found.incident + found.scattered)[:, :3]
-            own = np.linalg.eigvalsh(part.polarizability.real)
-            scale += 0.25 * constants.epsilon_0 * (own[:, -1] - own[:, 0]) * np.sum(np.abs(field) ** 2, axis=1)
-        turns = np.array([p.semi_axes is not None for p in self.particle])
-        torque = np.linalg.norm(self.array.torque(self.origin_position), axis=1)
-        return np.where(turns, torque / scale, 0.0)
+    @cached_property
+    def _torque_derivative(self) -> FloatArray:
+        return self.array.torque_derivative(self.origin_position)
