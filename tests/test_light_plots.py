@@ -169,6 +169,16 @@ def test_plane_waves_are_arrows_along_their_direction():
             assert arrow @ seen == pytest.approx(np.linalg.norm(arrow))
 
 
+def test_plane_waves_stay_in_the_frame():
+    for direction in ((1, 0, 0), (0.6, 0, 0.8), (-0.9, 0.1, 0.4)):
+        ax = sketch(beam(direction, np.cross(direction, (0, 1, 1))), position=((0, 0, 0), (5e-6, 0, 0)))
+        ends = np.array([end for text in ax.texts if not text.get_text() for end in (text.xy, text.xyann)])
+        assert len(ends) > 8
+        for values, (low, high) in zip(ends.T, (ax.get_xlim(), ax.get_ylim()), strict=True):
+            assert low < values.min()
+            assert values.max() < high
+
+
 def test_light_along_the_line_of_sight_is_a_dot_or_a_cross():
     """Out of the plane x, y is along z; out of the plane x, z along -y."""
     for plane, direction in (((0, 1), (0, 0, 1)), ((0, 2), (0, -1, 0)), ((1, 2), (1, 0, 0))):

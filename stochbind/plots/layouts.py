@@ -114,7 +114,7 @@ def _plane_wave(
     size, middle = high - low, 0.5 * (low + high)
     along = beam.direction[list(plane)]
     projected = float(np.linalg.norm(along))
-    scale = 0.07 * float(size.max())
+    scale = 0.05 * float(size.max())
     if projected < _SHORT:
         at = low + size * np.array([0.08 + 0.12 * (number % 7), 0.9])
         _towards(ax, at, _towards_reader(beam, plane), color, label)
@@ -122,16 +122,17 @@ def _plane_wave(
         return
     along = along / projected
     across = np.array([-along[1], along[0]])
-    # from the edge to a third of the way to the middle, so that particles stay in sight
-    reach = 0.5 / max(abs(along[0]) / size[0], abs(along[1]) / size[1])
-    width = 0.5 / max(abs(across[0]) / size[0], abs(across[1]) / size[1])
+    # as far out as all three stay in the frame, and a third of the way to the middle, so that particles stay in sight
+    width = 0.4 * float(size.min())
+    room = 0.48 * size - 0.5 * width * np.abs(across)
+    reach = float(np.min(room / np.maximum(np.abs(along), 1e-9)))
     for shift in (-0.5, 0.0, 0.5):
-        start = middle - 0.96 * reach * along + shift * width * across
+        start = middle - reach * along + shift * width * across
         _arrow(ax, start, start + 0.35 * reach * along, color, style="-|>", lw=1.5)
-    glyph = middle - 0.9 * reach * along + 0.75 * width * across
-    _polarization(ax, beam, plane, glyph, scale, color)
+    beside = middle - 0.85 * reach * along
+    _polarization(ax, beam, plane, beside + 0.25 * width * across, scale, color)
     if label:
-        text = middle - 0.75 * reach * along - 0.75 * width * across
+        text = beside - 0.25 * width * across
         ax.annotate(label, (text[0], text[1]), ha="center", va="center", color=color, fontsize="x-small")
 
 
@@ -160,7 +161,7 @@ def _tweezer(ax: Axes, beam: Beam, plane: tuple[int, int], wavelength: float, co
     _arrow(ax, tail, tail + 0.5 * waist * along, color, style="-|>", lw=1.5)
     _polarization(ax, beam, plane, focus - 1.2 * waist * along, 0.3 * waist, color)
     if label:
-        text = focus + 1.2 * waist * along
+        text = focus - 1.2 * waist * along - 0.55 * waist * across
         ax.annotate(label, (text[0], text[1]), ha="center", va="center", color=color, fontsize="x-small")
 
 

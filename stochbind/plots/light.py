@@ -169,7 +169,9 @@ def coupling_map(
         x, y = np.degrees(points[:, 0]), _micrometres(points[:, 1])
         ax.plot(x, y, "^", mec="k", mfc="w", ms=5, ls="none", label="one-way, far away", clip_on=False)
     if given is not None:
-        ax.plot(np.degrees(given[0]), _micrometres(given[1]), "kx", ms=7, mew=1.5, ls="none", label="given")
+        ax.plot(
+            np.degrees(given[0]), _micrometres(given[1]), "kx", ms=7, mew=1.5, ls="none", label="given", clip_on=False
+        )
     ax.set(xlabel="phase difference (degrees)", ylabel="distance (µm)", title=label)
     ax.set(xlim=(degrees[0], degrees[-1]), ylim=(shown[0], shown[-1]))
     ax.set_xticks([tick for tick in range(0, 361, 90) if degrees[0] - 1e-9 <= tick <= degrees[-1] + 1e-9])
