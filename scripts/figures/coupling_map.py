@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draw how the couplings of two particles in tweezers depend on the distance and on the phase between the tweezers.
 
-    python3 scripts/figures/coupling_map.py [FOLDER]
+    .venv/bin/python scripts/figures/coupling_map.py [FOLDER]
 
 Numbers are those of scenarios/unidirectional_pair.toml; its place, and those at which one particle drives the other and
 does not feel it (Rudolph et al., Phys. Rev. A 110, 063507 (2024), eq. (91)), are marked. Prints the couplings there.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draw Figs. 3, 4 and 5 of Jazayeri et al., One-way Optomechanical Interaction between Nanoparticles.
 
-    python3 scripts/figures/one_way_interaction.py [FOLDER]
+    .venv/bin/python scripts/figures/one_way_interaction.py [FOLDER]
 
 Two particles one behind the other in a plane wave: ideal ones of the second Kerker condition and electric dipoles
 (Fig. 3), silicon spheres (Fig. 4, in the dipole model), and ideal ones of the first Kerker condition (Fig. 5). Prints

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draw Fig. 3(a) of Rudolph et al., Phys. Rev. Lett. 133, 233603 (2024): regimes of optical binding.
 
-    python3 scripts/figures/regimes_of_binding.py [FOLDER]
+    .venv/bin/python scripts/figures/regimes_of_binding.py [FOLDER]
 
 Two particles in tweezers, over the phase between the tweezers and the distance modulo a wavelength. Prints how much of
 the plane each regime takes; they overlap, and leave a part to none.
