@@ -50,10 +50,10 @@ def real_form(H: Any, Gamma: Any, C: Any = None) -> tuple[FloatArray, FloatArray
     NoiseError
         If no noise has these covariances: the matrix :math:`(\Gamma, C; C^*, \Gamma^*)` has a negative eigenvalue.
     """
-    matrix = complex_array("H", H, ("M", "M"))
+    matrix = checks.complex_array("H", H, ("M", "M"))
     m = len(matrix)
-    noise = complex_array("Gamma", Gamma, (m, m))
-    anomalous = complex_array("C", np.zeros((m, m)) if C is None else C, (m, m))
+    noise = checks.complex_array("Gamma", Gamma, (m, m))
+    anomalous = checks.complex_array("C", np.zeros((m, m)) if C is None else C, (m, m))
     drift = np.block([[matrix.imag, matrix.real], [-matrix.real, matrix.imag]])
     return drift, _possible_covariance("Gamma", noise, "C", anomalous)
 
@@ -83,9 +83,9 @@ def real_covariance(correlation: Any, anomalous: Any = None) -> FloatArray:
     NoiseError
         If no amplitudes have these correlations.
     """
-    normal = complex_array("correlation", correlation, ("M", "M"))
+    normal = checks.complex_array("correlation", correlation, ("M", "M"))
     m = len(normal)
-    pair = complex_array("anomalous", np.zeros((m, m)) if anomalous is None else anomalous, (m, m))
+    pair = checks.complex_array("anomalous", np.zeros((m, m)) if anomalous is None else anomalous, (m, m))
     return _possible_covariance("correlation", normal, "anomalous", pair)
 
 
@@ -236,8 +236,8 @@ def to_symmetric(H: Any, Gamma: Any) -> ComplexArray:
         If no quantum noise has this covariance: :math:`\Gamma` or the antinormally ordered
         :math:`\Gamma + i(H - H^\dagger)` has a negative eigenvalue.
     """
-    matrix = complex_array("H", H, ("M", "M"))
-    normal = complex_array("Gamma", Gamma, matrix.shape)
+    matrix = checks.complex_array("H", H, ("M", "M"))
+    normal = checks.complex_array("Gamma", Gamma, matrix.shape)
     commutator = 1j * (matrix - matrix.conj().T)
     _require_quantum(normal, _sum(normal, commutator))
     return _sum(normal, 0.5 * commutator)
@@ -263,8 +263,8 @@ def to_normal(H: Any, Gamma: Any) -> ComplexArray:
     ScenarioError, NoiseError
         As `to_symmetric` does.
     """
-    matrix = complex_array("H", H, ("M", "M"))
-    symmetric = complex_array("Gamma", Gamma, matrix.shape)
+    matrix = checks.complex_array("H", H, ("M", "M"))
+    symmetric = checks.complex_array("Gamma", Gamma, matrix.shape)
     commutator = 1j * (matrix - matrix.conj().T)
     normal = _sum(symmetric, -0.5 * commutator)
     _require_quantum(normal, _sum(symmetric, 0.5 * commutator))
@@ -311,7 +311,7 @@ def optical_binding_pair(
     g_r = float(checks.array("reciprocal_coupling", reciprocal_coupling, ()))
     g_a = float(checks.array("antireciprocal_coupling", antireciprocal_coupling, ()))
     delta = float(checks.array("detuning", detuning, ()))
-    noise = complex_array("diffusion", diffusion, (2, 2))
+    noise = checks.complex_array("diffusion", diffusion, (2, 2))
     checks.positive_semidefinite("diffusion", noise)
     if not abs(noise[0, 1].imag - g_a) <= 1e-6 * abs(noise[0, 0]):
         raise ScenarioError(
@@ -320,15 +320,6 @@ def optical_binding_pair(
         )
     matrix = np.array([[g_a - delta / 2, -g_r - g_a], [g_a - g_r, delta / 2 - g_a]], dtype=np.complex128)
     return matrix, noise
-
-
-def complex_array(name: str, value: Any, shape: tuple[int | str, ...]) -> ComplexArray:
-    """Return `value` as a finite complex array; as `stochbind.checks.array`, which is for real ones."""
-    try:
-        given = np.asarray(value, dtype=np.complex128)
-    except (TypeError, ValueError, OverflowError):
-        raise ScenarioError(f"`{name}` must be an array of numbers, but is {checks.short(value)}.") from None
-    return checks.array(name, given.real, shape) + 1j * checks.array(name, given.imag, shape)
 
 
 def _possible_covariance(name: str, hermitian: ComplexArray, other: str, symmetric: ComplexArray) -> FloatArray:

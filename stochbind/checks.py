@@ -51,6 +51,29 @@ def array(
     return result
 
 
+def complex_array(name: str, value: Any, shape: tuple[int | str, ...]) -> ComplexArray:
+    """Return `value` as a finite, read-only complex array; as `array`, which is for real ones."""
+    try:
+        given = np.asarray(value, dtype=np.complex128)
+    except (TypeError, ValueError, OverflowError):
+        raise ScenarioError(f"`{name}` must be an array of numbers, but is {short(value)}.") from None
+    result: ComplexArray = array(name, given.real, shape) + 1j * array(name, given.imag, shape)
+    result.setflags(write=False)
+    return result
+
+
+def real_numbers(name: str, value: Any) -> FloatArray:
+    """Return `value` as a finite, read-only array of real numbers, of its own shape."""
+    try:
+        given = np.asarray(value)
+        wrong = np.iscomplexobj(given)  # NumPy would drop an imaginary part with no more than a warning
+    except ValueError:
+        wrong = True
+    if wrong:
+        raise ScenarioError(f"`{name}` must be an array of real numbers, but is {short(value)}.")
+    return array(name, given, tuple(map(str, range(given.ndim))))
+
+
 def positive(
     name: str, value: FloatArray, *, or_zero: bool = False, error: type[StochbindError] = ScenarioError
 ) -> FloatArray:

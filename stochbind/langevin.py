@@ -164,7 +164,7 @@ class Langevin:
         drift, noise = amplitudes.real_form(H, Gamma, C)
         m = len(drift) // 2
         scale = float(checks.positive("time_unit", checks.array("time_unit", time_unit, ())))
-        given = amplitudes.complex_array("constant", np.zeros(m) if constant is None else constant, (m,))
+        given = checks.complex_array("constant", np.zeros(m) if constant is None else constant, (m,))
         return cls(
             drift_matrix=drift * scale,
             noise_covariance=noise * scale,

@@ -30,7 +30,6 @@ from stochbind import checks
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import ScenarioError
 from stochbind.optics import interaction
-from stochbind.optics.arguments import real_numbers
 from stochbind.optics.interaction import Radial
 from stochbind.optics.waves import Wave
 
@@ -109,12 +108,11 @@ class Dipoles:
     radiation_reaction: bool | npt.NDArray[np.bool_] = True
 
     def __post_init__(self) -> None:
-        given = np.asarray(self.polarizability)
-        electric = _complex("polarizability", given, ("N", 3, 3))
+        electric = checks.complex_array("polarizability", self.polarizability, ("N", 3, 3))
         n = len(electric)
         object.__setattr__(self, "polarizability", electric)
         if self.magnetic is not None:
-            object.__setattr__(self, "magnetic", _complex("magnetic", self.magnetic, (n, 3, 3)))
+            object.__setattr__(self, "magnetic", checks.complex_array("magnetic", self.magnetic, (n, 3, 3)))
         radius = np.zeros(n) if self.radius is None else checks.array("radius", self.radius, (n,))
         object.__setattr__(self, "radius", checks.positive("radius", radius, or_zero=True))
         if self.scattering not in ("single", "one_event", "multiple"):
@@ -159,7 +157,7 @@ class Dipoles:
 
     def checked(self, position: FloatArray) -> FloatArray:
         """The positions as an array of shape (..., N, 3), or `ScenarioError` if particles overlap."""
-        place = real_numbers("position", position)
+        place = checks.real_numbers("position", position)
         n = self.n_particles
         if place.shape[-2:] != (n, 3):
             raise ScenarioError(f"`position` must have shape (..., {n}, 3), but has shape {place.shape}.")
@@ -385,11 +383,4 @@ class Dipoles:
 
 def _apply(alpha: ComplexArray, field: ComplexArray) -> ComplexArray:
     result: ComplexArray = np.einsum("nij,...nj->...ni", alpha, field)
-    return result
-
-
-def _complex(name: str, value: ComplexArray, shape: tuple[int | str, ...]) -> ComplexArray:
-    given = np.asarray(value)
-    result: ComplexArray = checks.array(name, given.real, shape) + 1j * checks.array(name, given.imag, shape)
-    result.setflags(write=False)
     return result

@@ -27,7 +27,6 @@ from stochbind import checks
 from stochbind.checks import FloatArray
 from stochbind.errors import ScenarioError
 from stochbind.optics import reciprocity, rows
-from stochbind.optics.arguments import real_numbers
 
 #: Points of a wavelength at which `equilibria` looks for a change of sign.
 _POINTS_PER_WAVELENGTH = 400
@@ -124,7 +123,7 @@ def pair_forces(
     ----------
     Jazayeri et al., eqs. (3)-(5).
     """
-    length = checks.positive("distance", real_numbers("distance", distance))
+    length = checks.positive("distance", checks.real_numbers("distance", distance))
     position = np.stack([np.zeros_like(length), length], axis=-1)
     found = rows.row_forces(position, electric, magnetic, wavenumber, amplitude, events=events)
     return PairForces(

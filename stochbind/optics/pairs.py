@@ -21,7 +21,6 @@ from scipy import constants
 from stochbind import checks
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import ScenarioError
-from stochbind.optics.arguments import real_numbers
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -98,7 +97,7 @@ def largest_coupling(
     ----------
     PRA, eq. (92), which measures the angles from the perpendicular to the line.
     """
-    d = checks.positive("distance", real_numbers("distance", distance))
+    d = checks.positive("distance", checks.real_numbers("distance", distance))
     alpha, amplitude = _both("polarizability", polarizability), _both("field", field)
     k, kappa = _wavenumbers(wavenumber, z_r)
     sine = np.sin(_both("angle", angle))
@@ -209,10 +208,10 @@ def far_field_rates(distance_phase: Any, phase: Any, strength: Any, recoil: Any)
     ----------
     PRL, eqs. (6) and (8).
     """
-    kd = checks.positive("distance_phase", real_numbers("distance_phase", distance_phase))
-    scale = real_numbers("strength", strength) / kd
-    angle = real_numbers("phase", phase)
-    heating = checks.positive("recoil", real_numbers("recoil", recoil), or_zero=True)
+    kd = checks.positive("distance_phase", checks.real_numbers("distance_phase", distance_phase))
+    scale = checks.real_numbers("strength", strength) / kd
+    angle = checks.real_numbers("phase", phase)
+    heating = checks.positive("recoil", checks.real_numbers("recoil", recoil), or_zero=True)
     if heating.ndim and heating.shape[-1] != 2:
         raise ScenarioError(f"`recoil` must be a number or have shape (..., 2), but has shape {heating.shape}.")
     g_r, g_a, common = scale * np.cos(kd) * np.cos(angle), scale * np.sin(kd) * np.sin(angle), scale * np.sin(kd)
@@ -250,8 +249,8 @@ def rates_from(coupling: Any, diffusion: Any, mass: Any, angular_frequency: Any)
     ----------
     PRL, eqs. (6)-(8), with PRA, eqs. (85) and (90), the latter without the factor i of the relation printed below it.
     """
-    c = real_numbers("coupling", coupling)
-    d_real, d_imaginary = (real_numbers("diffusion", part(diffusion)) for part in (np.real, np.imag))
+    c = checks.real_numbers("coupling", coupling)
+    d_real, d_imaginary = (checks.real_numbers("diffusion", part(diffusion)) for part in (np.real, np.imag))
     for name, value in (("coupling", c), ("diffusion", d_real)):
         if value.shape[-2:] != (2, 2):
             raise ScenarioError(f"`{name}` must have shape (..., 2, 2), but has shape {value.shape}.")
@@ -289,7 +288,10 @@ def constants_from(rates: Rates, mass: Any, angular_frequency: Any) -> PairConst
     """
     momentum = _momentum_scale(mass, angular_frequency)
     mean = math.sqrt(momentum.prod())
-    g_r, g_a = real_numbers("reciprocal", rates.reciprocal), real_numbers("antireciprocal", rates.antireciprocal)
+    g_r, g_a = (
+        checks.real_numbers("reciprocal", rates.reciprocal),
+        checks.real_numbers("antireciprocal", rates.antireciprocal),
+    )
     coupling = np.zeros((*np.broadcast_shapes(g_r.shape, g_a.shape), 2, 2))
     coupling[..., 0, 1] = 2.0 * mean * (g_r + g_a)
     coupling[..., 1, 0] = 2.0 * mean * (g_r - g_a)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -48,8 +48,8 @@ class Polarizability:
     magnetic: ComplexArray
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "electric", _complex_array("electric", self.electric, (3, 3)))
-        object.__setattr__(self, "magnetic", _complex_array("magnetic", self.magnetic, (3, 3)))
+        object.__setattr__(self, "electric", checks.complex_array("electric", self.electric, (3, 3)))
+        object.__setattr__(self, "magnetic", checks.complex_array("magnetic", self.magnetic, (3, 3)))
 
     @property
     def matrix(self) -> ComplexArray:
@@ -351,7 +351,7 @@ def _expectation(hermitian: ComplexArray, field: npt.ArrayLike | None) -> float:
     """Value of a (6, 6) matrix in a field, over the field's square; or its mean over plane waves."""
     if field is None:
         return float(np.trace(hermitian).real) / 6.0
-    phi = _complex_array("field", field, (6,))
+    phi = checks.complex_array("field", field, (6,))
     if not phi.any():
         raise ScenarioError("`field` must not be zero; leave it out for the mean over all plane waves.")
     phi = phi / np.abs(phi).max()
@@ -361,19 +361,8 @@ def _expectation(hermitian: ComplexArray, field: npt.ArrayLike | None) -> float:
 def _isotropic(electric: npt.ArrayLike) -> ComplexArray:
     """(3, 3) polarizability from one, or from a number."""
     if np.ndim(electric) == 0:
-        return np.eye(3, dtype=np.complex128) * complex(_complex_array("electric", electric, ()))
-    return _complex_array("electric", electric, (3, 3))
-
-
-def _complex_array(name: str, value: Any, shape: tuple[int | str, ...]) -> ComplexArray:
-    """Return `value` as a finite, read-only complex array."""
-    try:
-        given = np.asarray(value, dtype=np.complex128)
-    except (TypeError, ValueError, OverflowError):
-        raise ScenarioError(f"`{name}` must be an array of numbers, but is {checks.short(value)}.") from None
-    result: ComplexArray = checks.array(name, given.real, shape) + 1j * checks.array(name, given.imag, shape)
-    result.setflags(write=False)
-    return result
+        return np.eye(3, dtype=np.complex128) * complex(checks.complex_array("electric", electric, ()))
+    return checks.complex_array("electric", electric, (3, 3))
 
 
 def _positive(name: str, value: float) -> float:
@@ -383,7 +372,7 @@ def _positive(name: str, value: float) -> float:
 
 def _index(value: complex) -> complex:
     """Return `value` as the refractive index of a passive material."""
-    index = complex(_complex_array("index", value, ()))
+    index = complex(checks.complex_array("index", value, ()))
     if index.real < 0.0 or index.imag < 0.0 or index == 0.0:
         raise ScenarioError(
             f"`index` must have a real and an imaginary part of zero or more, but is {index:.6g}; a positive imaginary "

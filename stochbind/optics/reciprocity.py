@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
+from stochbind import checks
 from stochbind.checks import FloatArray
 from stochbind.errors import ScenarioError
-from stochbind.optics.arguments import real_numbers
 
 
 def factor(of_a: Any, of_b: Any) -> FloatArray:
@@ -121,7 +121,7 @@ def _two(
     name_a: str, value_a: Any, name_b: str, value_b: Any, trailing: tuple[int, ...] = ()
 ) -> tuple[FloatArray, FloatArray]:
     """Both arrays, finite, with the trailing axes and broadcast against each other."""
-    a, b = real_numbers(name_a, value_a), real_numbers(name_b, value_b)
+    a, b = checks.real_numbers(name_a, value_a), checks.real_numbers(name_b, value_b)
     for name, value in ((name_a, a), (name_b, b)):
         if trailing and value.shape[-len(trailing) :] != trailing:
             wanted = ", ".join(map(str, ("...", *trailing)))
@@ -139,7 +139,7 @@ def _unit(directions: Any) -> FloatArray:
     """Directions of length one."""
     if directions is None:
         return np.eye(3)
-    given = real_numbers("directions", directions)
+    given = checks.real_numbers("directions", directions)
     if given.ndim != 2 or given.shape[1] != 3 or len(given) == 0:
         raise ScenarioError(f"`directions` must have shape (M, 3), but has shape {given.shape}.")
     largest = np.abs(given).max(axis=1, keepdims=True)

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from stochbind import checks
 from stochbind.checks import FloatArray
 from stochbind.errors import ScenarioError
-from stochbind.optics.arguments import real_numbers
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -160,8 +159,11 @@ def regimes(reciprocal: Any, antireciprocal: Any, recoil_correlation: Any) -> Re
     ----------
     PRL, Fig. 3(a).
     """
-    signed_r, signed_a = real_numbers("reciprocal", reciprocal), real_numbers("antireciprocal", antireciprocal)
-    recoil = np.abs(real_numbers("recoil_correlation", np.real(recoil_correlation)))
+    signed_r, signed_a = (
+        checks.real_numbers("reciprocal", reciprocal),
+        checks.real_numbers("antireciprocal", antireciprocal),
+    )
+    recoil = np.abs(checks.real_numbers("recoil_correlation", np.real(recoil_correlation)))
     g_r, g_a = np.abs(signed_r), np.abs(signed_a)
     on_first, on_second = np.abs(signed_r + signed_a), np.abs(signed_r - signed_a)
     return Regimes(

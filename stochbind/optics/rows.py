@@ -39,7 +39,6 @@ from scipy import constants
 from stochbind import checks
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import ScenarioError
-from stochbind.optics.arguments import real_numbers
 
 
 class RowForces(NamedTuple):
@@ -196,7 +195,7 @@ def around_traps(jacobian: Any, trap_stiffness: Any) -> TrapLinearisation:
     ScenarioError
         If a shape does not fit, or a number is not finite.
     """
-    slope = real_numbers("jacobian", jacobian)
+    slope = checks.real_numbers("jacobian", jacobian)
     if slope.ndim < 2 or slope.shape[-1] != slope.shape[-2]:
         raise ScenarioError(f"`jacobian` must have shape (..., N, N), but has shape {slope.shape}.")
     number = slope.shape[-1]
@@ -326,7 +325,7 @@ def _wave(wavenumber: float, amplitude: float) -> tuple[float, float]:
 
 def _positions(position: Any) -> FloatArray:
     """Positions, checked: (..., N)."""
-    x = real_numbers("position", position)
+    x = checks.real_numbers("position", position)
     if x.ndim == 0:
         raise ScenarioError("`position` must have shape (..., N), but is a number: give one for each particle.")
     ordered = np.sort(x, axis=-1)
