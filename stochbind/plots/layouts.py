@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stochbind.checks import ComplexArray, FloatArray
-from stochbind.plots.runs import _COLORS
+from stochbind.plots.style import COLORS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,7 @@ def layout_sketch(
     detunings = sorted({beam.detuning for beam in where.beam})
     for number, beam in enumerate(where.beam):
         frequency = detunings.index(beam.detuning)
-        color = _COLORS[number % len(_COLORS)] if tweezers else _LIGHT[frequency % len(_LIGHT)]
+        color = COLORS[number % len(COLORS)] if tweezers else _LIGHT[frequency % len(_LIGHT)]
         label = _label(beam, detunings) if len(where.beam) <= _MOST_LABELS else ""
         if beam.focus is None:
             _plane_wave(ax, beam, plane, (low, high), color, label, number)
@@ -81,7 +81,7 @@ def _particles(ax: Axes, where: Layout, plane: tuple[int, int]) -> None:
 
     for j, (place, radius) in enumerate(zip(where.position, where.radius, strict=True)):
         centre = 1e6 * place[list(plane)]
-        color = _COLORS[j % len(_COLORS)] if len(where.position) <= _MOST_LABELS else "0.4"
+        color = COLORS[j % len(COLORS)] if len(where.position) <= _MOST_LABELS else "0.4"
         ax.add_patch(Circle((centre[0], centre[1]), 1e6 * radius, facecolor=color, edgecolor="k", lw=0.5, zorder=4))
         if len(where.position) <= _MOST_LABELS:
             ax.annotate(str(j), centre, (6, 6), textcoords="offset points", fontsize="small", weight="bold", zorder=5)

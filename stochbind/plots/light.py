@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stochbind.checks import FloatArray
-from stochbind.plots.runs import _COLORS, _scale
+from stochbind.plots.style import COLORS, scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,11 +69,11 @@ def force_curves(
     both = np.concatenate([force_a, force_b])
     usual, largest = float(np.quantile(np.abs(both), 0.98)), float(np.abs(both).max())
     steep = largest > _STEEP * usual > 0.0
-    factor, prefix = _scale(np.array([usual if steep else largest]), False)
+    factor, prefix = scale(np.array([usual if steep else largest]), False)
     shown, (a, b) = _micrometres(distance), names
     ax.axhline(0, color="0.8", lw=0.8, zorder=0)
-    ax.plot(shown, force_a / factor, color=_COLORS[0], label=f"$f_{{{a}}}$")
-    ax.plot(shown, force_b / factor, color=_COLORS[1], label=f"$f_{{{b}}}$")
+    ax.plot(shown, force_a / factor, color=COLORS[0], label=f"$f_{{{a}}}$")
+    ax.plot(shown, force_b / factor, color=COLORS[1], label=f"$f_{{{b}}}$")
     ax.plot(shown, (force_a - force_b) / factor, "--", color="k", lw=0.8, label=f"$f_{{{a}}} - f_{{{b}}}$")
     for stable, face, meaning in ((True, "k", "stable"), (False, "w", "unstable")):
         places = [_micrometres(zero.distance) for zero in zeros if zero.stable == stable]
@@ -114,7 +114,7 @@ def reciprocity_curves(
     """
     ax.axhline(0.5, color="0.6", ls=":", label="one-way")
     for number, (label, curve) in enumerate(factor.items()):
-        ax.plot(_micrometres(distance), curve, color=_COLORS[number % len(_COLORS)], lw=1.2, label=label)
+        ax.plot(_micrometres(distance), curve, color=COLORS[number % len(COLORS)], lw=1.2, label=label)
     _mark(ax, given)
     ax.set(xlabel="distance (µm)", ylabel="non-reciprocity factor", ylim=(-0.03, 1.03), title="non-reciprocity")
     ax.legend(**_LEGEND)
@@ -158,7 +158,7 @@ def coupling_map(
     matplotlib.axes.Axes
         The same.
     """
-    factor, prefix = _scale(value, not unit)
+    factor, prefix = scale(value, not unit)
     limit = float(np.abs(value).max()) / factor or 1.0
     degrees, shown = np.degrees(phase), _micrometres(distance)
     mesh = ax.pcolormesh(
@@ -278,9 +278,9 @@ def scattering_pattern(
     matplotlib.axes.Axes
         The same.
     """
-    factor, prefix = _scale(np.concatenate(list(power.values())), False)
+    factor, prefix = scale(np.concatenate(list(power.values())), False)
     for number, (label, curve) in enumerate(power.items()):
-        ax.plot(angle, curve / factor, ("--", "-")[number % 2], color=_COLORS[number % len(_COLORS)], label=label)
+        ax.plot(angle, curve / factor, ("--", "-")[number % 2], color=COLORS[number % len(COLORS)], label=label)
     names = [sign + "xyz"[axis] for sign in "+−" for axis in plane]
     ax.set_xticks(np.arange(4) * np.pi / 2, names)
     ax.tick_params(axis="y", labelsize="x-small")

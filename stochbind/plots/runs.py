@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from stochbind.checks import ComplexArray, FloatArray
+from stochbind.plots.style import COLORS, scale
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from stochbind.analysis.validation import Row, Validation
 
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-_PREFIX = {-24: "y", -21: "z", -18: "a", -15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G"}
 #: More particles or pairs than this are not drawn.
 _MOST = 12
 
@@ -102,13 +101,13 @@ def paths(ax: Axes, dataset: xr.Dataset, *, reduced: bool = False, n_saves: int 
     """Position of the particles in trajectory 0, over the last states of the record; a style for each axis."""
     part = dataset["position"].isel(trajectory=0, time=slice(-n_saves, None))
     position, time, axes = part.to_numpy(), part["time"].to_numpy(), part["axis"].to_numpy()
-    factor, prefix = _scale(position, reduced)
-    time_factor, time_prefix = _scale(time - time[0], reduced)
-    for j in range(min(position.shape[1], len(_COLORS))):
+    factor, prefix = scale(position, reduced)
+    time_factor, time_prefix = scale(time - time[0], reduced)
+    for j in range(min(position.shape[1], len(COLORS))):
         for a, (axis, style) in enumerate(zip(axes, (".-", ".--", ".:"), strict=False)):
             label = f"{j}{axis if len(axes) > 1 else ''}"
             y = position[:, j, a] / factor
-            ax.plot((time - time[0]) / time_factor, y, style, color=_COLORS[j], lw=1, label=label)
+            ax.plot((time - time[0]) / time_factor, y, style, color=COLORS[j], lw=1, label=label)
     ax.set(
         xlabel="time" + ("" if reduced else f" ({time_prefix}s)"),
         ylabel="position" + ("" if reduced else f" ({prefix}m)"),
@@ -146,7 +145,7 @@ def temperatures(ax: Axes, validation: Validation, bath_temperature: FloatArray,
 def currents(ax: Axes, validation: Validation, *, reduced: bool = False) -> Axes:
     """Heat from the gas to each particle, and the power that each receives from others."""
     rows = [row for row in validation.rows if row.quantity in ("heat current", "power")][:_MOST]
-    factor, prefix = _scale(np.array([_truth(row) for row in rows]), reduced)
+    factor, prefix = scale(np.array([_truth(row) for row in rows]), reduced)
     labels = []
     for at, row in enumerate(rows):
         marker = "o" if row.quantity == "heat current" else "s"
@@ -167,7 +166,7 @@ def currents(ax: Axes, validation: Validation, *, reduced: bool = False) -> Axes
 def susceptibilities(ax: Axes, exact: Response, found: Response | None, *, reduced: bool = False) -> Axes:
     """Response of two oscillators to a force on the other, both ways: lines exact, points from the record."""
     omega, size = exact.angular_frequency, np.abs(exact.value)
-    factor, prefix = _scale(omega / (2 * np.pi), reduced)
+    factor, prefix = scale(omega / (2 * np.pi), reduced)
     turn = 1.0 if reduced else 2 * np.pi * factor
     pairs = [exact.pair, exact.pair[::-1]] if size.shape[-1] > 1 else [(0, 0)]
     names = exact.names or tuple(map(str, range(size.shape[-1])))
@@ -224,7 +223,7 @@ def _color(where: str) -> str:
     """Colour of the particle that a label such as "0", "0x" or "0x <- 1z" begins with."""
     number = re.match(r"\d+", where)
     assert number is not None
-    return _COLORS[int(number[0]) % len(_COLORS)]
+    return COLORS[int(number[0]) % len(COLORS)]
 
 
 def _point(ax: Axes, at: float, row: Row, marker: str, color: str, factor: float) -> None:
@@ -236,12 +235,3 @@ def _point(ax: Axes, at: float, row: Row, marker: str, color: str, factor: float
 def _truth(row: Row) -> float:
     """The exact value, or the simulated one where there is none."""
     return row.value if np.isnan(row.exact) else row.exact
-
-
-def _scale(value: FloatArray, reduced: bool) -> tuple[float, str]:
-    """Power of a thousand that suits the values, and its prefix."""
-    top = float(np.abs(value[np.isfinite(value)]).max(initial=0.0))
-    if reduced or top == 0.0:
-        return 1.0, ""
-    power = min(max(3 * int(np.floor(np.log10(top) / 3)), -24), 9)
-    return 10.0**power, _PREFIX[power]
