@@ -49,7 +49,7 @@ class Beam(NamedTuple):
     waist: float | None
 
 
-class Layout(NamedTuple):
+class Scene(NamedTuple):
     """Where things are.
 
     Attributes
@@ -143,7 +143,7 @@ class DistanceCurves(NamedTuple):
     given: float
 
 
-def layout(scenario: DipoleScenario | TweezerScenario) -> Layout:
+def layout(scenario: DipoleScenario | TweezerScenario) -> Scene:
     """Where the particles and the light of a scenario are.
 
     Parameters
@@ -153,14 +153,14 @@ def layout(scenario: DipoleScenario | TweezerScenario) -> Layout:
 
     Returns
     -------
-    Layout
+    Scene
         Of dipoles at the origin of their motion, of spheres in tweezers at the foci.
     """
     if isinstance(scenario, DipoleScenario):
         waves = [wave for table in scenario.wave for wave in table.waves(scenario.light.wavelength)]
         beams = [_beam(wave) for wave in waves]
         radius = np.array([particle.largest_radius for particle in scenario.particle])
-        return Layout(scenario.origin_position, radius, tuple(beams), scenario.axes, scenario.light.wavelength)
+        return Scene(scenario.origin_position, radius, tuple(beams), scenario.axes, scenario.light.wavelength)
     position = np.column_stack([scenario.position, np.zeros(scenario.n_particles)])
     beams = [
         Beam(
@@ -173,7 +173,7 @@ def layout(scenario: DipoleScenario | TweezerScenario) -> Layout:
         )
         for particle, focus in zip(scenario.particle, position, strict=True)
     ]
-    return Layout(position, scenario.radius, tuple(beams), scenario.axes, scenario.light.wavelength)
+    return Scene(position, scenario.radius, tuple(beams), scenario.axes, scenario.light.wavelength)
 
 
 def _beam(wave: Any) -> Beam:
@@ -182,12 +182,12 @@ def _beam(wave: Any) -> Beam:
     return Beam(wave.direction, wave.polarization, wave.phase, wave.detuning, focus, waist)
 
 
-def telling_plane(where: Layout) -> tuple[int, int]:
+def telling_plane(where: Scene) -> tuple[int, int]:
     """The coordinate plane that shows most: of where the particles are, of where light goes, and of its polarization.
 
     Parameters
     ----------
-    where : Layout
+    where : Scene
         Particles and light.
 
     Returns
@@ -204,7 +204,7 @@ def telling_plane(where: Layout) -> tuple[int, int]:
     return first, second
 
 
-def frame(where: Layout, plane: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
+def frame(where: Scene, plane: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
     """Lower and upper corner of a picture with all particles and foci in it, (2,) each [m]."""
     focus = [beam.focus for beam in where.beam if beam.focus is not None]
     seen = np.vstack([where.position, *focus])[:, list(plane)]

@@ -18,7 +18,7 @@ from stochbind.checks import ComplexArray, FloatArray
 if TYPE_CHECKING:
     from scipy.spatial.transform import Rotation
 
-#: Real for a transparent particle, complex for one that absorbs.
+# Real for a transparent particle, complex for one that absorbs.
 Response = TypeVar("Response", FloatArray, ComplexArray)
 
 #: Below this size parameter the Mie coefficients come from continued fractions: miepython, which subtracts nearly equal
@@ -199,7 +199,7 @@ def radiation_correction(
     .. math::
 
         \delta\chi_i = \frac{k^2\chi_i^2}{8\pi V} \int_V\!\int_V \frac{r^2 + r_i^2}{r^3}
-                     = \frac{k^2}{5} \chi_i^2 \Big(\sum_j N_j a_j^2 + N_i a_i^2\Big),
+                     = \frac{k^2}{5} \chi_i^2 \left(\sum_j N_j a_j^2 + N_i a_i^2\right),
 
     r being the vector between the two points. The closed form follows from the self-energy of a uniform ellipsoid,
     :math:`\int\!\int 1/r = \tfrac{8\pi}{5} V \sum_j N_j a_j^2`, and from its derivative along :math:`a_i`. A sphere has
@@ -235,8 +235,8 @@ def size_correction(susceptibility: npt.ArrayLike, semi_axes: npt.ArrayLike, wav
 
     .. math::
 
-        \frac{\Delta\chi_i}{\chi_i} = \frac{k^2}{5} \chi_i \Big(\sum_j N_j a_j^2 + N_i a_i^2\Big)
-            - \frac{2k^2}{25} \Big(\sum_j a_j^2 - \tfrac12 a_i^2\Big).
+        \frac{\Delta\chi_i}{\chi_i} = \frac{k^2}{5} \chi_i \left(\sum_j N_j a_j^2 + N_i a_i^2\right)
+            - \frac{2k^2}{25} \left(\sum_j a_j^2 - \tfrac12 a_i^2\right).
 
     The first part is `radiation_correction`. The second is the form factor: the light that drives the dipole, and the
     light that the dipole sends out, are those of an electric dipole wave, averaged over the body.

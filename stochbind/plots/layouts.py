@@ -13,7 +13,7 @@ from stochbind.plots.style import COLORS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from stochbind.analysis.views import Beam, Layout
+    from stochbind.analysis.views import Beam, Scene
 
 #: Light of one frequency has one colour; that of the particles is another.
 _LIGHT = ("#E69F00", "#009E73", "#CC79A7", "#56B4E9")
@@ -24,7 +24,7 @@ _MOST_LABELS = 12
 
 
 def layout_sketch(
-    ax: Axes, where: Layout, plane: tuple[int, int], corners: tuple[FloatArray, FloatArray], *, tweezers: bool = False
+    ax: Axes, where: Scene, plane: tuple[int, int], corners: tuple[FloatArray, FloatArray], *, tweezers: bool = False
 ) -> Axes:
     r"""Particles, beams and axes of motion, projected on a plane.
 
@@ -36,7 +36,7 @@ def layout_sketch(
     ----------
     ax : matplotlib.axes.Axes
         Where to draw.
-    where : Layout
+    where : Scene
         Of `stochbind.analysis.views.layout`.
     plane : (int, int)
         Numbers of the horizontal and the vertical axis.
@@ -76,7 +76,7 @@ def _label(beam: Beam, detunings: list[float]) -> str:
     return ", ".join(words)
 
 
-def _particles(ax: Axes, where: Layout, plane: tuple[int, int]) -> None:
+def _particles(ax: Axes, where: Scene, plane: tuple[int, int]) -> None:
     from matplotlib.patches import Circle
 
     for j, (place, radius) in enumerate(zip(where.position, where.radius, strict=True)):
@@ -87,7 +87,7 @@ def _particles(ax: Axes, where: Layout, plane: tuple[int, int]) -> None:
             ax.annotate(str(j), centre, (6, 6), textcoords="offset points", fontsize="small", weight="bold", zorder=5)
 
 
-def _motion(ax: Axes, where: Layout, plane: tuple[int, int], extent: float) -> None:
+def _motion(ax: Axes, where: Scene, plane: tuple[int, int], extent: float) -> None:
     """Double arrows at each particle along the axes of motion in the plane, and all their names."""
     if len(where.position) <= _MOST_LABELS:
         for place, radius in zip(where.position, where.radius, strict=True):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.colorbar import Colorbar
 
     from stochbind.analysis.views import FieldPlane
-    from stochbind.optics.kerker import Equilibrium
+    from stochbind.optics import kerker
     from stochbind.optics.regimes import Regimes
 
 #: Colour, hatch and meaning of each regime.
@@ -40,7 +40,7 @@ def force_curves(
     force_a: FloatArray,
     force_b: FloatArray,
     *,
-    zeros: Sequence[Equilibrium] = (),
+    zeros: Sequence[kerker.Equilibrium] = (),
     given: float | None = None,
     names: tuple[str, str] = ("A", "B"),
 ) -> Axes:

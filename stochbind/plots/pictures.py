@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stochbind.analysis.couplings import CouplingPlane
-    from stochbind.analysis.views import DistanceCurves, FieldPlane, Layout, Pattern
+    from stochbind.analysis.views import DistanceCurves, FieldPlane, Pattern, Scene
 
 
 def light_of_dipoles(
-    where: Layout,
+    where: Scene,
     corners: tuple[FloatArray, FloatArray],
     field: FieldPlane,
     pattern: Pattern,
@@ -27,7 +27,7 @@ def light_of_dipoles(
 
     Parameters
     ----------
-    where : Layout
+    where : Scene
         Of `stochbind.analysis.views.layout`.
     corners : (2,) float, (2,) float
         Of the sketch; of `stochbind.analysis.views.frame`.
@@ -69,7 +69,7 @@ def light_of_dipoles(
 
 
 def light_of_tweezers(
-    where: Layout,
+    where: Scene,
     plane: tuple[int, int],
     corners: tuple[FloatArray, FloatArray],
     couplings: CouplingPlane | None = None,
@@ -80,7 +80,7 @@ def light_of_tweezers(
 
     Parameters
     ----------
-    where : Layout
+    where : Scene
         Of `stochbind.analysis.views.layout`.
     plane : (int, int)
         Numbers of the horizontal and the vertical axis of the sketch.

@@ -15,9 +15,9 @@ from stochbind.scenario.parts import Part
 
 _Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 _Length = Annotated[float, *quantity("length")]
-#: A direction in space, of any length.
+# A direction in space, of any length.
 Direction = tuple[_Number, _Number, _Number]
-#: A place [m].
+# A place [m].
 Place = tuple[_Length, _Length, _Length]
 
 
