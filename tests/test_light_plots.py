@@ -149,7 +149,7 @@ def beam(direction, polarization=(0, 1, 0), *, focus=None, phase=0.0, detuning=0
 
 
 def sketch(*beams, plane=(0, 2), motion=("x", "y", "z"), position=((0, 0, 0), (2e-6, 0, 0))):
-    where = views.Layout(np.array(position, float), np.full(len(position), 1e-7), beams, motion, 1e-6)
+    where = views.Scene(np.array(position, float), np.full(len(position), 1e-7), beams, motion, 1e-6)
     return plots.layout_sketch(axes(), where, plane, views.frame(where, plane))
 
 
@@ -215,7 +215,7 @@ def test_elliptical_light_is_an_ellipse_and_lines_are_labelled():
 
 def test_the_telling_plane():
     def plane(position, *beams):
-        return views.telling_plane(views.Layout(np.array(position, float), np.ones(len(position)), beams, ("x",), 1.0))
+        return views.telling_plane(views.Scene(np.array(position, float), np.ones(len(position)), beams, ("x",), 1.0))
 
     line = [[0, 0, 0], [0, 1, 0]]
     assert plane(line, beam((0, 0, 1), (1, 0, 0))) == (1, 2)
@@ -361,7 +361,7 @@ def test_single_particles_can_be_drawn(tmp_path, kind, silicon, tweezers):
 
 
 def test_oscillators_have_no_light_to_draw(tmp_path):
-    with pytest.raises(StoreError, match=r"^cold_to_hot_pair: is not .* oscillators, which have no light to draw; run"):
+    with pytest.raises(ScenarioError, match=r"^cold_to_hot_pair: is a scenario of oscillators, which have no light to draw; run"):
         CliRunner().invoke(
             app,
             ["plot", "cold_to_hot_pair", "-o", str(tmp_path / "x.png")],

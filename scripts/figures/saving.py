@@ -8,7 +8,7 @@ IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 
 def folder():
     """Return the folder of the command line, which is made if it is not there."""
-    if len(sys.argv) > 2:
+    if len(sys.argv) > 2 or sys.argv[-1].startswith("-"):
         raise SystemExit(f"usage: python3 {sys.argv[0]} [FOLDER]")
     chosen = Path(sys.argv[1]) if len(sys.argv) == 2 else IMAGES
     chosen.mkdir(parents=True, exist_ok=True)

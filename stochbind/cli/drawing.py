@@ -33,9 +33,7 @@ def of_scenario(text: str) -> Figure:
     Raises
     ------
     ScenarioError
-        If there is no such scenario.
-    StoreError
-        If it has no light, so that only its runs can be drawn.
+        If there is no such scenario, or it has no light, so that only its runs can be drawn.
     """
     from stochbind import plots
     from stochbind.analysis import couplings, views
@@ -44,9 +42,8 @@ def of_scenario(text: str) -> Figure:
     found = scenario_of(text)
     scenario = found.base if isinstance(found, Sweep) else found
     if not isinstance(scenario, (DipoleScenario, TweezerScenario)):
-        raise errors.StoreError(
-            f"{text}: is not a stochbind store, but a file of {scenario.kind}, which have no light to draw; run it and "
-            "give its store."
+        raise errors.ScenarioError(
+            f"{text}: is a scenario of {scenario.kind}, which have no light to draw; run it, and plot its store."
         )
     where = views.layout(scenario)
     plane = views.telling_plane(where)

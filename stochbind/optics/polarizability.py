@@ -156,7 +156,7 @@ class Polarizability:
             return None
         return (
             f"This particle needs optical gain: at the wavenumber {wavenumber:.6g} /m it gives out more light than it "
-            f"takes in, by up to {gain:.3g} of what it scatters and takes; use `mie` or `with_radiation_reaction`."
+            f"takes in, by up to {gain:.0%} of all that it exchanges; use `mie` or `with_radiation_reaction`."
         )
 
 

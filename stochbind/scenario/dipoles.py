@@ -29,6 +29,8 @@ from stochbind.scenario.bodies import WITH_REACTION, DipoleParticle
 from stochbind.scenario.illumination import DipoleLight, Waves
 from stochbind.scenario.spheres import Gas
 
+#: Cross sections below this, relative to the others, are round-off.
+ROUND_OFF = 1e-12
 #: Largest error of the far field that is accepted, and of other approximations without a note.
 LARGEST_MODEL_ERROR = 0.05
 #: Largest size parameter kR for which a particle without Mie's coefficients is a dipole.
@@ -227,7 +229,9 @@ class DipoleScenario(Scenario):
             return np.array([np.trace(getattr(p, part)) / 3.0 for p in self.polarizability])
 
         def section(name: Literal["extinction", "scattering", "absorption"]) -> FloatArray:
-            return np.array([getattr(p, name)(k) for p in self.polarizability])
+            scale = np.array([p.extinction(k) + p.scattering(k) for p in self.polarizability])
+            found = np.array([getattr(p, name)(k) for p in self.polarizability])
+            return np.where(np.abs(found) > ROUND_OFF * scale, found, 0.0)
 
         held = "at the origin of the motion"
         return {
@@ -301,8 +305,11 @@ class DipoleScenario(Scenario):
                         f"Particle {j} is not small beside the wavelength: its quadrupole, which is left out, is "
                         f"{missed:.0%} of its dipole."
                     )
-            gain = polarizability.gain(k)
-            if particle.model in WITH_REACTION and gain > PASSIVE_TOLERANCE:
+            if particle.model == "rayleigh":
+                result.append(
+                    f"Particle {j} has no reaction to its own radiation: the light that it scatters does not push it."
+                )
+            elif polarizability.gain(k) > PASSIVE_TOLERANCE:
                 result.append(
                     f"Particle {j} needs optical gain: it gives out more light than it takes in; the noise of its "
                     "gain is at least what is counted here."
