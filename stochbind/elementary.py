@@ -26,6 +26,19 @@ _S11, _S13, _S15, _S17 = -1.0 / 39916800.0, 1.0 / 6227020800.0, -1.0 / 130767436
 _C2, _C4, _C6, _C8 = -0.5, 1.0 / 24.0, -1.0 / 720.0, 1.0 / 40320.0
 _C10, _C12, _C14, _C16 = -1.0 / 3628800.0, 1.0 / 479001600.0, -1.0 / 87178291200.0, 1.0 / 20922789888000.0
 
+#: Largest argument of `decay`.
+LARGEST_DECAY = 88.0
+
+_ONE_OVER_LOG_2 = 1.4426950408889634
+# log(2) in two parts, the first of 33 bits: its products with whole numbers below 2^20 are exact.
+_LOG_2_1 = 0.6931471804855391
+_LOG_2_2 = 7.440617110012397e-11
+
+# Taylor coefficients of exp(y); up to y = log(2)/2 the terms left out are below 1e-17.
+_E3, _E4, _E5, _E6 = 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0
+_E7, _E8, _E9, _E10 = 1.0 / 5040.0, 1.0 / 40320.0, 1.0 / 362880.0, 1.0 / 3628800.0
+_E11, _E12, _E13, _E14 = 1.0 / 39916800.0, 1.0 / 479001600.0, 1.0 / 6227020800.0, 1.0 / 87178291200.0
+
 
 def cos_sin(angle: Any) -> tuple[Any, Any]:
     r"""Cosine and sine, to an absolute error below 3e-16.
@@ -56,3 +69,32 @@ def cos_sin(angle: Any) -> tuple[Any, Any]:
     sin_sign = 1.0 - 2.0 * (half - 2.0 * np.floor(half * 0.5))
     cos_sign = sin_sign * (even - odd)
     return cos_sign * (even * cosine + odd * sine), sin_sign * (even * sine + odd * cosine)
+
+
+def decay(x: Any) -> Any:
+    r"""Exponential decay :math:`e^{-x}`, to a relative error below 3e-16.
+
+    :math:`-x = y - n \log 2` with :math:`|y| \le \tfrac12 \log 2`; the Taylor series of :math:`e^y` times
+    :math:`2^{-n}`, the product of one factor for each binary digit of n, all of them exact.
+
+    Parameters
+    ----------
+    x : float or (...) float
+        From 0 to `LARGEST_DECAY`. Beyond, the numbers mean nothing.
+
+    Returns
+    -------
+    float or (...) float
+        Same shape.
+    """
+    n = np.floor(x * _ONE_OVER_LOG_2 + 0.5)
+    y = (n * _LOG_2_1 - x) + n * _LOG_2_2
+    series = y * (_E9 + y * (_E10 + y * (_E11 + y * (_E12 + y * (_E13 + y * _E14)))))
+    series = y * (_E3 + y * (_E4 + y * (_E5 + y * (_E6 + y * (_E7 + y * (_E8 + series))))))
+    result = 1.0 + (y + y * (y * (0.5 + series)))
+    for power in (0.5, 0.25, 0.0625, 0.00390625, 1.52587890625e-05, 2.3283064365386963e-10, 5.421010862427522e-20):
+        half = np.floor(n * 0.5)
+        digit = n - 2.0 * half
+        result = result * ((1.0 - digit) + digit * power)
+        n = half
+    return result

@@ -1,4 +1,9 @@
-"""Whole forces of light on dipoles, beyond the linear terms about one place: forces of all particles at once."""
+"""Whole forces of light on dipoles, beyond the linear terms about one place: forces of all particles at once.
+
+They are compiled for light that is made of plane waves and Gaussian tweezers. All their constants are parameters of the
+force: they are kept with a run, and no processor computes them again. Forces in other light, a wave of one's own, are
+those of `Remainder` in NumPy: tens of times slower, and with bits that may differ between kinds of processors.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +13,40 @@ import numpy as np
 import numpy.typing as npt
 
 from stochbind.checks import FloatArray
+from stochbind.fields.dipole_tables import table_of
 from stochbind.forces import Force
 from stochbind.optics.trapped import TrappedDipoles
 
 
+def dipole_forces(displacement: FloatArray, parameters: FloatArray) -> FloatArray:
+    """Forces on dipoles less their value and their linear terms at one place, compiled.
+
+    Each column of displacements comes out as it does alone, with the same bits on every processor. Where particles
+    touch, or are nowhere, the forces are NaN: that trajectory has diverged. The phases of light at a particle mean
+    nothing beyond `stochbind.elementary.LARGEST_ANGLE`, a tenth of a metre from the origin.
+
+    Parameters
+    ----------
+    displacement : (D, B) float
+        Of each coordinate that moves [m].
+    parameters : (D, P) float
+        The numbers of `stochbind.fields.dipole_tables.table_of`, row after row; what is left over is not read.
+
+    Returns
+    -------
+    (D, B) float
+        Forces [N].
+    """
+    from stochbind.fields.compiling import light_forces
+
+    result = np.empty(np.shape(displacement))
+    light_forces(np.ascontiguousarray(displacement, np.float64), np.ascontiguousarray(parameters).ravel(), result)
+    return result
+
+
 @dataclass(frozen=True, eq=False)
 class Remainder:
-    """Forces on dipoles less their value and their linear terms at one place.
+    """The same forces in any light, in NumPy.
 
     Each column of displacements comes out as it does alone, so that trajectories do not depend on how they are batched.
     Where particles touch, the forces are NaN: that trajectory has diverged.
@@ -85,6 +117,11 @@ def trapped_dipoles(
         Collective, of D oscillators.
     """
     force = array.force(origin).ravel()[free]
+    table = table_of(array, origin, free, force, jacobian)
+    if table is not None:
+        parameters = np.zeros((len(free), -(-len(table) // len(free))))
+        parameters.flat[: len(table)] = table
+        return Force(function=dipole_forces, parameters=parameters, collective=True)
     return Force(
         function=Remainder(array, np.asarray(origin, np.float64), free, force, jacobian),
         parameters=np.zeros((len(free), 1)),
