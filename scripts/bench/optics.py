@@ -9,8 +9,11 @@ import numpy as np
 from scipy import constants
 
 from bench import ROOT, line
+from stochbind.fields import trapped_dipoles
+from stochbind.fields.dipoles import Remainder
 from stochbind.optics import linearised, waves
 from stochbind.optics.dipoles import Dipoles
+from stochbind.optics.trapped import TrappedDipoles
 
 WAVELENGTH = 1064e-9
 K = 2 * math.pi / WAVELENGTH
@@ -165,3 +168,31 @@ def coupled_dipoles(n=200, repeats=5):
             ("with Jacobian: NumPy / stochbind", best["plain"] + best["columns"], best["force and Jacobian"]),
         ):
             line(f"{kind}, {label}", f"{above / below:8.1f}   ({above * 1e3:.4g} / {below * 1e3:.4g} ms)")
+    trajectories()
+
+
+def trajectories(batch=256, repeats=5, calls=50):
+    """Forces on pairs in many trajectories: compiled, and through NumPy; processor time, in turns, the best of each."""
+    place = np.array([[0.0, 0.0, 0.0], [SPACING, 0.0, 0.0]])
+    foci = np.array([[0.0, 0.0], [SPACING, 0.0]])
+    tweezers = waves.parallel_tweezers(foci, WAVELENGTH, 0.8e-6, [AMPLITUDE] * 2, [0.0, 0.7], [1.0] * 2)
+    row = {"polarizability": ELECTRIC * np.eye(3) * np.ones((2, 1, 1))}
+    for kind, dipoles, free in (
+        ("electric and magnetic pair, self-consistent", array(2, "multiple", True), np.array([0, 3])),
+        ("electric pair in two tweezers, first order", Dipoles(light=tweezers, scattering="single", **row), [2, 5]),
+    ):
+        free, trapped = np.asarray(free), TrappedDipoles(parts=(dipoles,))
+        value, jacobian = trapped.force(place).ravel()[free], trapped.jacobian(place)[np.ix_(free, free)]
+        compiled = trapped_dipoles(trapped, place, free, jacobian)
+        numpy = Remainder(trapped, place, free, value, jacobian)
+        x = 5e-8 * np.random.default_rng(1).normal(size=(2, batch))
+        found, expected = compiled.function(x, compiled.parameters), numpy(x, compiled.parameters)
+        error = np.abs(found - expected).max() / np.abs(value[:, None] + jacobian @ x + expected).max()
+        if not error < 1e-12:
+            raise RuntimeError(f"the two differ by {error:.1e}")
+        times = []
+        for _ in range(repeats):
+            fast = spent(lambda f=compiled, x=x: [f.function(x, f.parameters) for _ in range(calls)]) / calls
+            times.append((fast, spent(lambda f=numpy, x=x: f(x, np.zeros((2, 1))))))
+        below, above = (1e6 * min(each) / batch for each in zip(*times, strict=True))
+        line(f"{kind}: NumPy / compiled", f"{above / below:8.1f}   ({above:.3g} / {below:.3g} us a step)")
