@@ -5,6 +5,7 @@ import pickle
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 import dipole_arrays
 from dipole_arrays import SCATTERING, WAVELENGTH, K, largest_difference, places
+from stochbind.engine.solvers import OWN_SOLVERS
 from stochbind.engine.stored_forces import identity
 from stochbind.fields import dipole_loops, dipole_pairs, dipole_tables, trapped_dipoles
 from stochbind.fields.dipole_lanes import LANES
@@ -22,8 +24,10 @@ from stochbind.optics import waves
 from stochbind.optics.dipoles import Dipoles
 from stochbind.optics.trapped import TrappedDipoles
 from stochbind.optics.waves import lasers
+from stochbind.scenario import parse
 from test_import_order import heavy_after
 
+SCENARIOS = Path(__file__).parent.parent / "scenarios"
 APPROXIMATIONS = [*((name, False) for name in SCATTERING), ("single", True)]
 
 
@@ -340,6 +344,25 @@ def test_all_constants_are_parameters():
     fixed.setflags(write=False)
     assert same_bits(force.function(fixed, force.parameters), found)
     assert force.function(x[:, :0], force.parameters).shape == (6, 0)
+
+
+def test_a_run_keeps_them():
+    """Workers take the constants from the run, and not from a scenario that they read again."""
+    text = (SCENARIOS / "second_kerker_pair.toml").read_text(encoding="utf-8")
+    scenario = parse(text.replace("[light]", '[light]\nforces = "full"'))
+    (force,) = scenario.oscillators().forces
+    program = OWN_SOLVERS["strang"].program(scenario.langevin(), 1e-8)
+    assert same_bits(program.coefficients["force_parameter"], force.parameters)
+
+    def moved(program):
+        state, total = np.full((4, 2), 0.3), np.zeros((program.n_totals, 2))
+        return program.run(state, total, seed=1, first_trajectory=0, first_step=0, save_every=2, n_saves=2)[0]
+
+    table = force.parameters.copy()
+    table.flat[3] += 1e-8  # the origin of a particle
+    changed = replace(program, coefficients={**program.coefficients, "force_parameter": table})
+    assert same_bits(moved(replace(program)), moved(program))
+    assert not same_bits(moved(changed), moved(program))
 
 
 def test_the_table_is_as_long_as_it_says():

@@ -2,8 +2,8 @@ r"""Light at dipoles and its forces, for a few trajectories side by side: what t
 
 Everything is a row of `LANES` numbers, one for each trajectory, or several such rows in one: component i of a complex
 vector has its real parts at ``2 i LANES`` and its imaginary parts right behind. Every loop runs over a constant number
-of trajectories, which then are one or two registers of the processor. All operations are correctly rounded and in a
-fixed order, so that a trajectory has the same bits anywhere, and in plain Python.
+of trajectories, so that the compiler knows how rows lie to each other and works on several trajectories at a time. All
+operations are correctly rounded and in a fixed order: a trajectory has the same bits anywhere, and in plain Python.
 
 Lengths are in units of 1/k: separations are kr, and dipoles and polarizabilities are multiplied by :math:`k^3`. The
 formulas are those of `stochbind.optics.waves`; forces are contracted with the dipoles from the start, without the

@@ -168,7 +168,10 @@ def illuminate(light: Any, modes: Any, room: Any, place: Any, waves: Any, k: Any
 
 
 def differentiate(modes: Any, room: Any, square: Any, top: Any) -> None:
-    """Mode of a tweezer and its transverse derivatives, those of one order together."""
+    """Mode of a tweezer and its transverse derivatives, those of one order together.
+
+    In `room` are the place along the axes of the beam, the width s, and the derivatives along one axis and the other.
+    """
     local, width, along, beside = room[:2].reshape(-1), room[2], room[3 : 4 + HIGHEST], room[4 + HIGHEST :]
     lanes.tweezer_mode(along[0], width, local, square)
     lanes.clear(beside[0])
