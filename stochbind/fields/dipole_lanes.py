@@ -143,6 +143,12 @@ def copy(out: Any, x: Any) -> None:
         out[i] = x[i]
 
 
+def subtract_scaled(out: Any, x: Any, amount: Any) -> None:
+    """``out -= amount x`` of real rows."""
+    for b in range(LANES):
+        out[b] -= amount * x[b]
+
+
 def keep_larger(size: Any, value: Any) -> None:
     """Keep the larger of a row, and the squares of a complex one."""
     for b in range(LANES):

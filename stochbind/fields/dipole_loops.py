@@ -78,9 +78,13 @@ def finish(out: Any, displacement: Any, table: Any) -> None:
     constant = stiffness + 6 * n
     jacobian = constant + n_free
     touching = jacobian + n_free * n_free
-    place, lost, total = np.empty((n, 3 * LANES)), np.empty(LANES), np.empty(LANES)
+    place, moved = np.empty((n, 3 * LANES)), np.empty((n_free, LANES))
+    lost, total = np.empty(LANES), np.empty(LANES)
     for first in range(0, displacement.shape[1], LANES):
         put_in_place(place, displacement, table, first)
+        for d in range(n_free):
+            for b in range(LANES):
+                moved[d, b] = displacement[d, min(first + b, displacement.shape[1] - 1)]
         lanes.clear(lost)
         for j in range(n):
             lanes.mark_nowhere(lost, place[j])
@@ -93,9 +97,7 @@ def finish(out: Any, displacement: Any, table: Any) -> None:
             for b in range(LANES):
                 total[b] = -(spring * (row[start + b] - centre)) - force
             for e in range(n_free):
-                slope = table[jacobian + d * n_free + e]
-                for b in range(min(LANES, displacement.shape[1] - first)):
-                    total[b] -= slope * displacement[e, first + b]
+                lanes.subtract_scaled(total, moved[e], table[jacobian + d * n_free + e])
             for b in range(min(LANES, displacement.shape[1] - first)):
                 out[d, first + b] = np.nan if lost[b] > 0.0 else out[d, first + b] + total[b]
 
