@@ -18,6 +18,7 @@ ROOMS = (
     "errors",
     "checks",
     "elementary",
+    "compiling",
     "optics",
     "propagation",
     "stability",

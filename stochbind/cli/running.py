@@ -224,7 +224,7 @@ def _finish(store: Store, parallel: str, workers: int | None, part: tuple[int, i
     from stochbind.engine.workers.choice import workers_of
 
     plan = store.plan
-    if not quiet and not compilation.is_compiled([item.kind for item in plan.statistics]):
+    if not quiet and not compilation.is_compiled([item.kind for item in plan.statistics], plan.equations.forces):
         say("Compiling the loops: once after an installation, about ten seconds.")
     prepare(plan, store.coefficients)
     before, began = int(store.done.sum()), time.monotonic()

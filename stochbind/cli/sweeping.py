@@ -66,7 +66,8 @@ def _finish(store: SweepStore, parallel: str, workers: int | None, part: tuple[i
     from stochbind.engine.sweeps import finish_sweep
     from stochbind.engine.workers.choice import workers_of
 
-    if not quiet and not compilation.is_compiled([item.kind for item in store.plan(0).statistics]):
+    plan = store.plan(0)
+    if not quiet and not compilation.is_compiled([item.kind for item in plan.statistics], plan.equations.forces):
         say("Compiling the loops: once after an installation, about ten seconds.")
     began = time.monotonic()
     with workers_of(parallel, workers) as chosen, progress(quiet) as tell:

@@ -11,12 +11,13 @@ import numpy as np
 from numba.core import types
 
 from stochbind.checks import FloatArray
-from stochbind.engine.compiling import cache_folder
+from stochbind.compiling import cache_folder
 from stochbind.engine.paths import USER_FORCE, path
 from stochbind.engine.programs import Program, compile_error, own_functions
 from stochbind.engine.stored_forces import identity
 from stochbind.engine.tables import Account, Forces, Linear
 from stochbind.errors import PlanError
+from stochbind.fields.dipoles import dipole_forces
 from stochbind.forces import Force, plain_function
 
 _LOCK = threading.Lock()
@@ -73,18 +74,24 @@ def compile_for(program: Program) -> None:
     )
 
 
-def is_compiled(statistics: Sequence[str] = ()) -> bool:
+def is_compiled(statistics: Sequence[str] = (), forces: Sequence[Force] = ()) -> bool:
     """Whether the loops are compiled already, in this process or on disk; otherwise the first run compiles them.
 
     Parameters
     ----------
     statistics : sequence of str
         Kinds of the statistics that are wanted, too.
+    forces : sequence of Force
+        Forces of the equations.
     """
     folder = cache_folder()
-    if not path.signatures and (folder is None or not any(folder.rglob("paths.path-*.nbc"))):
+    loops = "paths.path" if not any(force.vectorized for force in forces) else "kernels.fill_normals"
+    if not path.signatures and (folder is None or not any(folder.rglob(f"{loops}-*.nbc"))):
         return False
-    return folder is None or all(any(folder.rglob(f"{kind}.*.nbc")) for kind in statistics)
+    wanted = [f"{kind}.*" for kind in statistics]
+    if any(force.function is dipole_forces for force in forces):
+        wanted.append("dipole_loops.light_forces-*")
+    return folder is None or all(any(folder.rglob(f"{name}.nbc")) for name in wanted)
 
 
 def _plain(value: Any) -> Any:

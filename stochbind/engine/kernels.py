@@ -14,8 +14,8 @@ import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 
+from stochbind.compiling import compiled, forced_inline, inline
 from stochbind.engine import noise
-from stochbind.engine.compiling import compiled, forced_inline, inline
 
 _intrinsic: Any = intrinsic
 
@@ -150,6 +150,14 @@ def fill_normals(out: Any, seed: Any, stream: Any, first_trajectory: Any, step: 
         _uniform_pair(first, second, np.uint64(seed), np.uint64(pair), np.uint64(first_trajectory), low, high)
         _radius(first)
         _polar(first, second)
+
+
+def normals(seed: int, stream: int, trajectory: Any, step: int, n_components: int) -> Any:
+    """Compiled twin of `stochbind.engine.noise.normals`, of trajectories that follow each other."""
+    out = np.empty((n_components, len(trajectory)))
+    key = np.uint64(seed), np.uint64(stream), np.int64(trajectory[0]), np.int64(step)
+    fill_normals(out, *key)
+    return out
 
 
 @compiled

@@ -12,6 +12,8 @@ from typing import NamedTuple, Self
 
 from stochbind.engine import accounts
 from stochbind.engine.plan import Plan
+from stochbind.fields.dipoles import dipole_forces
+from stochbind.forces import Force
 
 #: Work of a unit [s]: what a kill can cost, and long beside what it takes to hand out and to write.
 _UNIT_TIME = 2.0
@@ -34,8 +36,9 @@ _STATISTIC_TIME = {"moments": 6e-9, "correlations": 25e-9, "spectra": 90e-9, "hi
 _STRUCTURE_BYTES, _FILE_BYTES = 120_000, 3000
 #: Measured on one core: a normal number, a product with its sum, a directed force [s].
 _NORMAL_TIME, _PRODUCT_TIME, _FORCE_TIME, _SDEINT_TIME = 1.4e-9, 0.05e-9, 5e-9, 3e-6
-#: The same of a collective force, for each oscillator: a few operations of NumPy, and the solution of linear equations.
-_COLLECTIVE_TIME = 3e-6
+#: The same of a collective force, for each oscillator: a few operations of NumPy, and the solution of linear equations;
+#: and of the compiled one of dipoles, whose time grows with the cube of their number from about this number on.
+_COLLECTIVE_TIME, _DIPOLE_TIME, _MANY_DIPOLES = 3e-6, 0.13e-6, 12.0
 
 
 class Layout(NamedTuple):
@@ -116,12 +119,19 @@ def step_time(plan: Plan) -> float:
     d = equations.dimension
     time = _NORMAL_TIME * d + _PRODUCT_TIME * 2 * d * d
     time += 2 * _FORCE_TIME * sum(int(force.active.sum()) for force in equations.forces if force.active is not None)
-    time += _COLLECTIVE_TIME * sum(force.n_oscillators for force in equations.forces if force.collective)
+    time += sum(_collective_time(force) for force in equations.forces if force.collective)
     if plan.ledger:
         time *= 1.5
     for item in plan.statistics:
         time += _STATISTIC_TIME[item.kind] * max(1.0, (d / 4) ** 2) / plan.save_every
     return time + (_SDEINT_TIME if plan.solver.startswith("sdeint:") else 0.0)
+
+
+def _collective_time(force: Force) -> float:
+    n = force.n_oscillators
+    if force.function is dipole_forces:
+        return _DIPOLE_TIME * n * (1.0 + (n / _MANY_DIPOLES) ** 2)
+    return _COLLECTIVE_TIME * n
 
 
 def recorded_width(plan: Plan) -> int:

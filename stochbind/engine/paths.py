@@ -13,8 +13,8 @@ from numba.core import types
 from numba.extending import register_jitable
 
 from stochbind import elementary
+from stochbind.compiling import compiled
 from stochbind.engine import noise
-from stochbind.engine.compiling import compiled
 from stochbind.engine.kernels import add_one, add_to_two, aligned, cos_sin_quarters, fill, fill_normals, product
 from stochbind.engine.tables import EXACT, HEUN, STRANG
 from stochbind.fields import BUILT_IN

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from stochbind.checks import FloatArray
-from stochbind.engine import reference
+from stochbind.engine import noise, reference
 from stochbind.engine.tables import Account, Forces, Linear
 from stochbind.errors import PlanError, StochbindError
 from stochbind.fields import BUILT_IN
@@ -83,9 +83,13 @@ class Program:
         linear, forces, account = self.tables
         with fault_of_force(self.forces):
             if not compiled or any(force.vectorized for force in self.forces):
+                kinds = force_kinds(self.forces)
+                normals: Any = noise.normals
+                if compiled:
+                    from stochbind.engine.kernels import normals
                 with np.errstate(all="ignore"):  # trajectories that diverge are told later
                     return reference.path(
-                        self.scheme, linear, forces, force_kinds(self.forces), account, state, total, **index
+                        self.scheme, linear, forces, kinds, account, state, total, **index, normals=normals
                     )
             from stochbind.engine import compilation
 

@@ -30,6 +30,8 @@ class Kind(NamedTuple):
 
 
 Kinds = Mapping[int, Kind]
+#: What makes the normals of a step, like `stochbind.engine.noise.normals`.
+Normals = Callable[[int, int, FloatArray, int, int], FloatArray]
 
 
 def path(
@@ -46,6 +48,7 @@ def path(
     first_step: int,
     save_every: int,
     n_saves: int,
+    normals: Normals = noise.normals,
 ) -> tuple[FloatArray, FloatArray]:
     """Twin of `stochbind.engine.paths.path`; returns the kept states and totals."""
     saved, saved_total = np.empty((n_saves, *state.shape)), np.empty((n_saves, *total.shape))
@@ -53,7 +56,7 @@ def path(
     n = first_step
     for index in range(n_saves):
         for _ in range(save_every):
-            normal = noise.normals(seed, noise.Stream.BATH, trajectory, n, linear.root.shape[2])
+            normal = normals(seed, noise.Stream.BATH, trajectory, n, linear.root.shape[2])
             state[:] = step(scheme, linear, forces, kinds, account, state, total, normal, n)
             n += 1
         saved[index], saved_total[index] = state, total

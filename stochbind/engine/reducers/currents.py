@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stochbind.checks import FloatArray
+from stochbind.compiling import compiled
 from stochbind.engine.accounts import Ledger
-from stochbind.engine.compiling import compiled
 from stochbind.engine.kernels import aligned
 from stochbind.engine.reducers.base import Context, Reducer, ratio, variable
 from stochbind.engine.reducers.trees import STRIP, columns, fold, grouped

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stochbind.checks import FloatArray
+from stochbind.compiling import compiled
 from stochbind.engine.accounts import Ledger
-from stochbind.engine.compiling import compiled
 from stochbind.engine.reducers.base import Context, Reducer, variable
 from stochbind.errors import PlanError
 from stochbind.scenario.statistics import HistogramStatistic

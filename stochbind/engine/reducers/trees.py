@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from stochbind.checks import FloatArray
-from stochbind.engine.compiling import compiled, forced_inline
+from stochbind.compiling import compiled, forced_inline
 
 #: Trajectories that the compiled loops take at a time; a power of two.
 STRIP = 128

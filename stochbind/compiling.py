@@ -17,10 +17,10 @@ from typing import Any
 
 import numba
 
-_PACKAGE = Path(__file__).parent.parent
+_PACKAGE = Path(__file__).parent
 _SOURCES = (
-    *("elementary.py", "fields", "engine/compiling.py", "engine/noise.py", "engine/kernels.py", "engine/paths.py"),
-    "engine/reducers",
+    *("elementary.py", "compiling.py", "fields", "optics/waves/lasers.py"),
+    *("engine/noise.py", "engine/kernels.py", "engine/paths.py", "engine/reducers"),
 )
 
 
@@ -44,17 +44,17 @@ def cache_folder() -> Path | None:
     return folder if os.access(folder, os.W_OK) else None
 
 
-def compiled(function: Any) -> Any:
-    """Compile when first called, and keep the result on disk where there is a place for it."""
+def compiled(function: Any, signature: Any = None) -> Any:
+    """Compile for a signature, or when first called, and keep the result on disk where there is a place for it."""
     folder = cache_folder()
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
     if folder is None:
-        return numba.njit(**options)(function)
+        return numba.njit(signature, **options)(function)
     config: Any = numba.config
     before = config.CACHE_DIR
     config.CACHE_DIR = str(folder)  # read when the function is decorated
     try:
-        return numba.njit(**options, cache=True)(function)
+        return numba.njit(signature, **options, cache=True)(function)
     finally:
         config.CACHE_DIR = before
 
