@@ -63,13 +63,15 @@ class Layout(NamedTuple):
         """Units of about two seconds of work, whose chunks hold at most 8 MiB.
 
         At least 16 blocks of trajectories as long as they hold 32 each or more, and 60 beyond 256 each, so that there
-        is work for many processors; fewer if there are several such runs. Segments are whole windows of the statistics.
+        is work for many processors; fewer if there are several such runs, or if steps are made in NumPy, where what
+        happens once a step is the same for any number of trajectories. Segments are whole windows of the statistics.
         """
         n, time = plan.n_trajectories, step_time(plan)
         record = time * plan.n_steps
         width = recorded_width(plan)
         block = _SMALLEST_BLOCK
-        while 2 * block <= n / max(1, (16 if block < _FULL_BLOCK else 60) // n_runs) and (
+        few = 4 if any(force.vectorized for force in plan.equations.forces) else 16
+        while 2 * block <= n / max(1, (few if block < _FULL_BLOCK else 60) // n_runs) and (
             block < _FULL_BLOCK
             or (2 * block * record <= _UNIT_TIME and 16 * block * width * plan.n_saves <= _CHUNK_BYTES)
         ):
