@@ -211,17 +211,18 @@ def test_unitarity_ties_the_curl_of_the_forces_to_the_diffusion(absorbing, magne
     """J - J^T = 4 Im D/hbar along all axes, between all particles and at each, with all orders of scattering.
 
     The scattering matrix S is unitary, the forces are i hbar <S^dagger dS>, and D is their noise: so the antisymmetric
-    part of their derivatives is that of D, absorbed photons counted as scattered ones. Light that is amplified enters
-    with the other sign: what is emitted by a particle is created, not annihilated.
+    part of their derivatives is that of D, absorbed photons counted as scattered ones, and emitted ones with the
+    complex conjugate of their noise: they are created, not annihilated.
     """
     dipoles, place = unitary_array(absorbing=absorbing, magnetic=magnetic), places(3)
     jacobian, found = linearised.jacobian(dipoles, place), recoil.recoil(dipoles, place)
     anti, scale = jacobian - jacobian.T, np.abs(jacobian).max()
-    signed = found.scattering + np.sign(absorbing) * found.absorption
+    whole = found.diffusion
     assert np.abs(anti).max() > 0.05 * scale
-    assert np.abs(anti - 4 * signed.imag / HBAR).max() < 1e-12 * scale
-    # Twins: conjugated, transposed, twice, and without the absorbed light.
-    for wrong in (signed.conj(), signed.T, 2 * signed, found.scattering - signed if absorbing else 0 * signed):
+    assert np.abs(anti - 4 * whole.imag / HBAR).max() < 1e-12 * scale
+    # Twins: conjugated, transposed, twice, with the absorbed light alone conjugated, and nothing.
+    mixed = found.scattering + found.absorption.conj() if absorbing else 0 * whole
+    for wrong in (whole.conj(), whole.T, 2 * whole, mixed):
         assert np.abs(anti - 4 * wrong.imag / HBAR).max() > 0.04 * scale
 
 

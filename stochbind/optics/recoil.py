@@ -59,8 +59,8 @@ class Recoil(NamedTuple):
 def recoil(dipoles: Dipoles, position: FloatArray) -> Recoil:
     r"""Momentum diffusion in closed form.
 
-    Of particles that do not amplify light and hold the reaction of their own radiation, in light scattered to all
-    orders, the diffusion fixes how far the forces are from having a potential: with J of
+    Of particles that hold the reaction of their own radiation, in light scattered to all orders, the diffusion fixes
+    how far the forces are from having a potential: with J of
     `stochbind.optics.linearised.jacobian`,
 
     .. math::
@@ -72,9 +72,10 @@ def recoil(dipoles: Dipoles, position: FloatArray) -> Recoil:
 
     Absorption adds :math:`\frac{\hbar\varepsilon_0}{4}\sum_j \partial_\nu\Phi_j^\dagger a_j \partial_\mu\Phi_j`, with
     the absorbing part of the polarizability, :math:`a = (\alpha - \alpha^\dagger)/2i - \frac{k^3}{6\pi}
-    \alpha^\dagger\alpha`. Where a has negative eigenvalues the particle amplifies light, and adds at least as much
-    noise: their magnitudes are taken. Of polarizabilities without radiation reaction the second term of a is left out,
-    as it is no part of their imaginary part.
+    \alpha^\dagger\alpha`. Where a has negative eigenvalues the particle amplifies light: it adds at least the noise of
+    the photons it emits, which is the complex conjugate of the same with their magnitudes, as photons are made where
+    they were taken. Of polarizabilities without radiation reaction the second term of a is left out, as it is no part
+    of their imaginary part.
 
     Parameters
     ----------
@@ -177,33 +178,36 @@ def _shared(dipoles: Dipoles, place: FloatArray, dipole: ComplexArray, derivativ
     return np.asarray(0.5 * (result + result.conj().T))
 
 
-def _absorbing_field(dipoles: Dipoles) -> ComplexArray:
-    """Matrices that make, of a dipole, the square root of what it absorbs or emits, (N, s, s)."""
+def _exchanging(dipoles: Dipoles) -> tuple[ComplexArray, ComplexArray]:
+    """Matrices that make, of a dipole, the amplitudes of photons it absorbs and of those it emits, each (N, s, s)."""
     alpha = dipoles.alpha
     absorbing = (alpha - np.swapaxes(alpha, -1, -2).conj()) / 2j
     absorbing = absorbing - dipoles.reaction[:, None, None] * (np.swapaxes(alpha, -1, -2).conj() @ alpha)
     eigenvalue, vector = np.linalg.eigh(absorbing)
     largest = np.abs(alpha).max(axis=(-1, -2), initial=0.0)[:, None]
-    eigenvalue = np.where(np.abs(eigenvalue) > NO_ABSORPTION * largest, np.abs(eigenvalue), 0.0)
+    eigenvalue = np.where(np.abs(eigenvalue) > NO_ABSORPTION * largest, eigenvalue, 0.0)
     # The field that drives a dipole is the dipole over the polarizability.
-    result: ComplexArray = np.sqrt(eigenvalue)[..., None] * (np.swapaxes(vector, -1, -2).conj() @ np.linalg.pinv(alpha))
-    return result
+    mode: ComplexArray = np.swapaxes(vector, -1, -2).conj() @ np.linalg.pinv(alpha)
+    absorbed, emitted = (np.sqrt(np.maximum(sign * eigenvalue, 0.0))[..., None] * mode for sign in (1.0, -1.0))
+    return absorbed, emitted
 
 
 def _absorbed_alone(dipoles: Dipoles, moved: ComplexArray) -> ComplexArray:
     """Absorption in units of hbar eps0/4 where a particle's dipole depends on its own place only."""
     n = dipoles.n_particles
-    seen = np.einsum("nij,naj->nai", _absorbing_field(dipoles), moved)
+    absorbed, emitted = (np.einsum("nij,naj->nai", matrix, moved) for matrix in _exchanging(dipoles))
     result = np.zeros((n, 3, n, 3), dtype=np.complex128)
-    result[np.arange(n), :, np.arange(n), :] = np.einsum("nai,nbi->nab", seen, seen.conj())
+    own = np.einsum("nai,nbi->nab", absorbed, absorbed.conj()) + np.einsum("nai,nbi->nab", emitted.conj(), emitted)
+    result[np.arange(n), :, np.arange(n), :] = own
     return result.reshape(3 * n, 3 * n)
 
 
 def _absorbed(dipoles: Dipoles, derivative: ComplexArray) -> ComplexArray:
     """The same where every dipole depends on all places."""
     n, s = dipoles.n_particles, dipoles.size
-    seen = np.matmul(_absorbing_field(dipoles), derivative.reshape(n, s, 3 * n)).reshape(n * s, 3 * n)
-    result: ComplexArray = seen.T @ seen.conj()
+    flat = derivative.reshape(n, s, 3 * n)
+    absorbed, emitted = (np.matmul(matrix, flat).reshape(n * s, 3 * n) for matrix in _exchanging(dipoles))
+    result: ComplexArray = absorbed.T @ absorbed.conj() + (emitted.T @ emitted.conj()).conj()
     return result
 
 
