@@ -7,28 +7,31 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import constants
 
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.optics import recoil
 from stochbind.optics.trapped import TrappedDipoles
 
+#: Couplings below this, relative to the stiffness that holds the particles, do not matter.
+NO_COUPLING = 1e-6
 #: The approximations, from the roughest to the self-consistent solution.
 APPROXIMATIONS = ("far_field", "single", "one_event", "multiple")
 
 
 class Deviation(NamedTuple):
-    """Errors of one approximation, each relative to the largest element of the self-consistent solution.
+    """Errors of one approximation.
 
     Attributes
     ----------
     binding_force : float
-        Of what the other particles add to the force on each.
+        Of what the other particles add to the force on each, over `strength` or the largest of these forces.
     coupling : float
-        Of the Jacobian between different particles.
+        Of the Jacobian between different particles, over k times `strength` or the largest of these couplings.
     stiffness : float
-        Of the Jacobian of each particle, the others held fixed, relative to the largest of these.
+        Of the light's Jacobian of each particle, the others held fixed, over the same or the largest of these.
     diffusion : float
-        Of the momentum diffusion between different particles and of each.
+        Of the momentum diffusion by photons scattered, over the largest of all particles.
     """
 
     binding_force: float
@@ -82,17 +85,56 @@ def deviations(
     if n == 1:
         return {}
     free = np.ones((n, 3), bool) if moves is None else np.asarray(moves, bool)
-    best = _of(in_approximation(array, "multiple"), position, free)
+    reference = in_approximation(array, "multiple")
+    best = _of(reference, position, free)
+    k, force = array.parts[0].light.wavenumber, strength(reference, position)
+    whole = float(np.abs(np.diagonal(reference.jacobian(position))).max())
+    coupling = max(k * force, NO_COUPLING * whole)
+    strong = (coupling / k, coupling, coupling, 0.0)
+    scale = [max(size, float(np.abs(part).max())) for size, part in zip(strong, best, strict=True)]
     result = {}
     for name in APPROXIMATIONS[:-1]:
         found = _of(in_approximation(array, name), position, free)
-        result[name] = Deviation(*(_error(a, b) for a, b in zip(found, best, strict=True)))
+        errors = [float(np.abs(a - b).max()) for a, b in zip(found, best, strict=True)]
+        result[name] = Deviation(*(e / size if size > 0.0 else 0.0 for e, size in zip(errors, scale, strict=True)))
     return result
 
 
-def _error(found: npt.NDArray[Any], best: npt.NDArray[Any]) -> float:
-    largest = float(np.abs(best).max(initial=0.0))
-    return float(np.abs(found - best).max(initial=0.0)) / largest if largest > 0.0 else 0.0
+def strength(array: TrappedDipoles, position: FloatArray) -> float:
+    r"""Largest force that two of the particles could make on each other, whatever their phases and directions.
+
+    .. math::
+
+        \max_{j \ne k} \frac{\varepsilon_0 k^3}{8\pi d_{jk}} \sum |\Pi_j| |\Pi_k|,
+
+    the sum being over lasers that do not interfere. It is what errors of a far field are measured by: the forces
+    themselves vanish at some phases and distances, and so do couplings along some axes.
+
+    Parameters
+    ----------
+    array : TrappedDipoles
+        Two particles or more, and their light.
+    position : (N, 3) float
+        Where they are [m].
+
+    Returns
+    -------
+    float
+        [N].
+
+    Raises
+    ------
+    ScenarioError
+        If particles overlap.
+    """
+    j, k = np.triu_indices(array.n_particles, 1)
+    product = np.zeros(len(j))
+    for part in array.parts:
+        size = np.linalg.norm(part.solve(position).dipole, axis=-1)
+        product += size[j] * size[k]
+    distance, _ = array.parts[0].distances(np.asarray(position, np.float64))
+    wavenumber = array.parts[0].light.wavenumber
+    return float((constants.epsilon_0 * wavenumber**3 * product / (8.0 * np.pi * distance)).max())
 
 
 def _of(array: TrappedDipoles, position: FloatArray, free: npt.NDArray[np.bool_]) -> _Found:
@@ -100,12 +142,12 @@ def _of(array: TrappedDipoles, position: FloatArray, free: npt.NDArray[np.bool_]
     block = np.ix_(chosen, chosen)
     owner = chosen // 3
     same = owner[:, None] == owner[None, :]
-    binding = array.binding(position)
-    jacobian = array.jacobian(position)[block]
+    light = TrappedDipoles(parts=array.parts)
+    jacobian = light.jacobian(position)[block]
     # What the far field would refuse is compared all the same.
     diffusion = sum(recoil.scattering_diffusion(part, position) for part in array.parts)
     return _Found(
-        binding.force.ravel()[chosen],
+        light.binding(position).force.ravel()[chosen],
         np.where(same, 0.0, jacobian),
         np.where(same, jacobian, 0.0),
         np.asarray(diffusion)[block],

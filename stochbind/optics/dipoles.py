@@ -115,6 +115,10 @@ class Dipoles:
             object.__setattr__(self, "magnetic", checks.complex_array("magnetic", self.magnetic, (n, 3, 3)))
         radius = np.zeros(n) if self.radius is None else checks.array("radius", self.radius, (n,))
         object.__setattr__(self, "radius", checks.positive("radius", radius, or_zero=True))
+        if np.shape(self.radiation_reaction) not in ((), (n,)):
+            raise ScenarioError(
+                f"`radiation_reaction` must be one bool or {n}, but has shape {np.shape(self.radiation_reaction)}."
+            )
         if self.scattering not in ("single", "one_event", "multiple"):
             raise ScenarioError(
                 f'`scattering` must be "single", "one_event" or "multiple", but is {self.scattering!r}.'

@@ -48,13 +48,19 @@ def torque_derivative(dipoles: Dipoles, position: FloatArray) -> FloatArray:
         If particles overlap.
     """
     found = dipoles.solve(dipoles.checked_array(position))
-    field = found.incident + found.scattered
+    whole = _derivative(dipoles, found.incident + found.scattered, found.dipole)
+    if dipoles.scattering == "single":
+        whole = whole - _derivative(dipoles, found.scattered, np.einsum("nij,nj->ni", dipoles.alpha, found.scattered))
+    return whole
+
+
+def _derivative(dipoles: Dipoles, field: ComplexArray, dipole: ComplexArray) -> FloatArray:
     reaction = 1j * dipoles.reaction[:, None]
     result = np.zeros((dipoles.n_particles, 3, 3))
     tensors = (dipoles.polarizability, dipoles.magnetic)[: dipoles.size // 3]
     for part, alpha in zip((slice(0, 3), slice(3, 6)), tensors, strict=False):
         assert alpha is not None
-        e, p = field[:, part], found.dipole[:, part]
+        e, p = field[:, part], dipole[:, part]
         for b, turn in enumerate(_TURN):
             change = np.einsum("nij,nj->ni", turn @ alpha - alpha @ turn, e)
             by_dipole = np.cross(change.conj(), e + reaction * p)

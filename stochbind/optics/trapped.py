@@ -35,9 +35,9 @@ class Equilibrium(NamedTuple):
     force_matrix : (D, D) float
         Minus the Jacobian of all forces along the axes of motion [N/m], of particle 0 first.
     eigenvalue : (D,) complex
-        Its eigenvalues [N/m], in ascending order of their real parts. A negative real part means that the place does
-        not hold; complex ones, as non-reciprocal forces make them, that only friction keeps oscillations from growing
-        (for equal masses; the verdict of the equations of motion, `Langevin.stability`, takes all into account).
+        Its eigenvalues [N/m], in ascending order of their real parts. For equal masses, a negative real part means that
+        the place does not hold; complex ones, as non-reciprocal forces make them, that only friction keeps oscillations
+        from growing. The verdict of the equations of motion, `Langevin.stability`, takes all into account.
     n_steps : int
         Steps of Newton's method.
     """
@@ -49,13 +49,11 @@ class Equilibrium(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether every displacement is followed by a restoring force: no eigenvalue has a negative real part."""
-        return bool(self.eigenvalue[0].real > 0.0)
+        """Whether no eigenvalue of the force matrix has a negative real part, as friction and equal masses demand.
 
-    @property
-    def reciprocal(self) -> bool:
-        """Whether all eigenvalues are real, within round-off."""
-        return bool(np.abs(self.eigenvalue.imag).max() <= 1e-9 * np.abs(self.eigenvalue).max())
+        The verdict on particles of any masses and friction is that of their equations of motion.
+        """
+        return bool(self.eigenvalue[0].real > 0.0)
 
 
 class Binding(NamedTuple):
@@ -98,9 +96,11 @@ class TrappedDipoles:
     trap_stiffness: FloatArray = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        numbers = {part.n_particles for part in self.parts}
-        if len(numbers) != 1:
-            raise ScenarioError(f"`parts` must hold the same particles, but their numbers are {sorted(numbers)}.")
+        if not self.parts:
+            raise ScenarioError("`parts` must not be empty.")
+        for index, part in enumerate(self.parts):
+            if not np.array_equal(part.alpha, self.parts[0].alpha):
+                raise ScenarioError(f"`parts` must hold the same particles, but those of parts[{index}] differ.")
         shape = (self.n_particles, 3)
         for name in ("trap_position", "trap_stiffness"):
             given = getattr(self, name)

@@ -48,7 +48,7 @@ class Derived(NamedTuple):
 
 def derived_errors(deviations: Mapping[str, Deviation]) -> dict[str, Derived]:
     """The errors of approximations as derived quantities; see `stochbind.optics.approximations`."""
-    what = "of binding force, coupling, stiffness, diffusion, over the largest of multiple scattering"
+    what = "of binding force, coupling, stiffness, diffusion; see Deviation"
     return {f"error_{name}": Derived(np.array(deviation), "", what) for name, deviation in deviations.items()}
 
 
