@@ -1,6 +1,8 @@
 """Arrays of electric and magnetic dipoles, and what textbooks say of dipoles, in formulas of their own."""
 
+import itertools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -134,6 +136,69 @@ def differences(function, position, step):
         f = [np.ravel(function(position + c * shift)) for c in (-2, -1, 1, 2)]
         columns.append((f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * step))
     return np.stack(columns, axis=-1)
+
+
+def travelling(direction, electric, k=K):
+    """A plane wave as a function of places (..., 3): its field (..., 6), with the electric one given at the origin."""
+    unit = np.asarray(direction) / np.linalg.norm(direction)
+    at_origin = np.concatenate([electric, np.cross(unit, electric)])
+    return lambda place: np.exp(1j * k * place @ unit)[..., None] * at_origin
+
+
+class Lit(NamedTuple):
+    """Dipoles in light that they scatter to each other, with Jackson's fields and differences only.
+
+    `light` is a function of places as of `travelling`; the polarizabilities are (N, 6, 6).
+    """
+
+    light: Callable
+    polarizability: np.ndarray
+    k: float = K
+
+    def others(self, j, at, place, dipole):
+        """Field at a place of all particles but j."""
+        rest = [i for i in range(len(place)) if i != j]
+        return sum((np.concatenate(radiated(at - place[i], dipole[i], self.k)) for i in rest), np.zeros(6))
+
+    def driving(self, place):
+        """Field at each particle, (N, 6), by elimination."""
+        n = len(place)
+        system = np.eye(6 * n, dtype=complex).reshape(n, 6, n, 6)
+        for j, i in itertools.permutations(range(n), 2):
+            of_units = np.concatenate(radiated(place[j] - place[i], np.eye(6), self.k), axis=-1).T
+            system[j, :, i] -= of_units @ self.polarizability[i]
+        return np.linalg.solve(system.reshape(6 * n, 6 * n), self.light(place).ravel()).reshape(n, 6)
+
+    def dipoles(self, place):
+        """Those of all particles, (N, 6)."""
+        return np.einsum("nij,nj->ni", self.polarizability, self.driving(place))
+
+    def force(self, place):
+        """Forces, (N, 3), from the slopes of the fields."""
+        dipole = self.dipoles(place)
+        result = []
+        for j, own in enumerate(dipole):
+            slope = differences(lambda at, j=j: self.light(at) + self.others(j, at, place, dipole), place[j], 0.004 / K)
+            recoil = self.k**4 / (6 * math.pi) * np.cross(own[:3].conj(), own[3:]).real
+            result.append(0.5 * constants.epsilon_0 * ((own.conj() @ slope).real - recoil))
+        return np.array(result)
+
+    def recoil(self, place, order=16):
+        """Diffusion by scattered photons, summed over their directions, and by absorbed ones, each (3N, 3N)."""
+        n, weight = directions(order)
+
+        def amplitude(at):
+            electric, magnetic = np.split(np.exp(-1j * self.k * n @ at.T) @ self.dipoles(at), 2, axis=-1)
+            across = electric - n * np.sum(n * electric, axis=-1, keepdims=True) - np.cross(n, magnetic)
+            return np.sqrt(weight)[:, None] * across
+
+        slope, moved = (differences(f, place, 0.004 / K) for f in (amplitude, self.driving))
+        unit = 0.25 * constants.hbar * constants.epsilon_0
+        absorbed = np.zeros((place.size, place.size), dtype=complex)
+        for alpha, field in zip(self.polarizability, moved.reshape(len(place), 6, -1), strict=True):
+            lost = (alpha - alpha.conj().T) / 2j - self.k**3 / (6 * math.pi) * alpha.conj().T @ alpha
+            absorbed += unit * (field.conj().T @ lost @ field).T
+        return unit * self.k**3 / (4 * math.pi) ** 2 * slope.T @ slope.conj(), absorbed
 
 
 def largest_difference(found, expected):
