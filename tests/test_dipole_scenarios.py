@@ -301,6 +301,8 @@ class TestFullForces:
         ((('wavelength = "420 nm"', 'wavelength = "420 nm"\nscattering_ = 1'),), "did you mean `scattering`"),
         ((('"mie"', '"rayleigh"'), ('radius = "45 nm"', 'radius = "70 nm"')), "is too large for a dipole"),
         ((('"multiple"', '"far_field"'),), "The particles are too close for the far field"),
+        ((('radius = "45 nm"', 'radius = "10 um"'),), "is too large for a dipole: its k R is 150 (limit 3)"),
+        ((("refractive_index = 5.1", "refractive_index = 1e9"),), "and 6.73e+08 inside (limit 100)"),
         ((("refractive_index = 5.1", 'material = "silicon"'),), "has an `extinction_coefficient`"),
         ((("refractive_index = 5.1\nextinction_coefficient = 0.2", 'material = "glass"'),), "material must be one of"),
         ((('temperature = "300 K"', 'temperature = "300 K"\nmolar_mass = "4 g/mol"'),
@@ -318,8 +320,11 @@ def test_mistakes_are_told_in_one_sentence(changes, sentence):
 
 
 def test_notes_tell_what_the_model_leaves_out():
-    plain = read(KERKER).notes()
-    assert plain == []
+    (hot,) = read(KERKER).notes()
+    assert "absorbs" in hot
+    assert "2.5e+04 K" in hot
+    clear = ("5.1\nextinction_coefficient = 0.2", "3.0")
+    assert read(KERKER, clear).notes() == []
     large = read(KERKER, ("5.1\nextinction_coefficient = 0.2", "1.5"), ('"45 nm"', '"140 nm"'), ('"425 nm"', '"2 um"'))
     assert any("quadrupole" in note for note in large.notes())
     assert any("optical gain" in note for note in read(KERKER, ('"mie"', '"second_kerker"')).notes())
@@ -345,9 +350,50 @@ def test_notes_tell_what_the_model_leaves_out():
         ('radius = "45 nm"', 'semi_axes = ["30 nm", "45 nm", "30 nm"]'),
         ('polarizability = "mie"\n', ""),
     )
-    assert along.notes() == []
+    assert not any("Light t" in note for note in along.notes())
+    assert any("nothing holds it" in note for note in across_circular().notes())
     rate = along.derived()["libration_angular_frequency"].value
     assert rate[:, 1:].min() > 100 * along.derived()["tumbling_rate"].value.max()
+
+
+def across_circular():
+    """An ellipsoid whose long axis turns with circular light, with no field to hold it about the beam."""
+    return read(
+        KERKER,
+        ('radius = "45 nm"', 'semi_axes = ["30 nm", "45 nm", "30 nm"]'),
+        ('polarizability = "mie"\n', ""),
+        ("intensity", 'ellipticity = "45 deg"\nintensity'),
+    )
+
+
+def test_notes_tell_where_the_numbers_are_strange():
+    near = read(KERKER, ('"multiple"', '"one_event"'), ('"425 nm"', '"120 nm"'), ("100 mW", "1 uW"))
+    assert any("times the sum of their radii apart" in note for note in near.notes())
+    given = read(KERKER, ('motion = ["x"]', 'motion = ["x"]\norigin = "given"'))
+    assert any('which origin = "given" leaves out' in note for note in given.notes())
+    vacuum = read(KERKER, ('"10 mbar"', '"1e-9 mbar"'))
+    assert any("light's own friction" in note for note in vacuum.notes())
+    far = read(KERKER, ("100 mW", "1000 mW"))
+    assert any("from its given position" in note for note in far.notes())
+
+
+def test_power_and_friction_of_light():
+    """Of two particles far apart: cross sections times intensity."""
+    scenario = read(KERKER, ('"425 nm"', '"50 um"'))
+    alpha = scenario.polarizability[0]
+    field = np.array([0, 1, 0, 0, 0, 1])
+    absorbed = alpha.absorption(scenario.wavenumber, field) * 100e9
+    taken = alpha.extinction(scenario.wavenumber, field) * 100e9
+    assert scenario.absorbed_power == pytest.approx([absorbed] * 2, rel=1e-2, abs=0)
+    assert scenario.optical_damping_rate == pytest.approx(taken / scenario.mass / constants.c**2, rel=1e-2, abs=0)
+    black = (absorbed / (4 * np.pi * 45e-9**2 * constants.Stefan_Boltzmann) + 300**4) ** 0.25
+    assert any(f"{black:.2g} K" in note for note in scenario.notes())
+    bare = read(KERKER, ('"425 nm"', '"50 um"'), ('"mie"', '"rayleigh"'))
+    alpha = bare.polarizability[0]
+    absorbed = alpha.extinction(bare.wavenumber, field) * 100e9
+    assert bare.absorbed_power == pytest.approx([absorbed] * 2, rel=1e-2, abs=0)
+    taken = absorbed + alpha.scattering(bare.wavenumber, field) * 100e9
+    assert bare.optical_damping_rate == pytest.approx(taken / bare.mass / constants.c**2, rel=1e-2, abs=0)
 
 
 def test_errors_of_approximations_are_told():

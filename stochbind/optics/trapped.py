@@ -216,9 +216,11 @@ class TrappedDipoles:
             with np.errstate(all="ignore"):
                 step = step_of(matrix, force)
             if not np.isfinite(step).all():
+                j, axis = divmod(int(chosen[int(np.abs(matrix).sum(axis=1).argmin())]), 3)
                 raise ScenarioError(
-                    "There is no equilibrium: no force depends on some of the displacements; add traps, or leave out "
-                    "that axis of motion."
+                    f"There is no equilibrium: nothing holds particle {j} along {'xyz'[axis]}, be it that it is in no "
+                    "light or that the light is the same along that axis; move it, add traps, or leave out that axis "
+                    "of motion."
                 )
             longest = float(np.abs(step).max()) / wavelength
             if longest <= SHORTEST_STEP:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from functools import cached_property
 from typing import Annotated, Literal
@@ -16,29 +15,30 @@ from stochbind import checks, fields
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import NoiseError, ScenarioError
 from stochbind.forces import Force
-from stochbind.optics import approximations, particles, reciprocity, waves
+from stochbind.optics import approximations, heating, reciprocity, waves
 from stochbind.optics.approximations import Deviation
 from stochbind.optics.dipoles import Dipoles
 from stochbind.optics.orientation import libration_rates
-from stochbind.optics.polarizability import PASSIVE_TOLERANCE, Polarizability
+from stochbind.optics.polarizability import Polarizability
 from stochbind.optics.recoil import Recoil
 from stochbind.optics.trapped import Equilibrium, TrappedDipoles
 from stochbind.oscillators import Oscillators
+from stochbind.scenario import dipole_notes
 from stochbind.scenario.base import LARGEST_COMPARED, Derived, Scenario, derived_errors
 from stochbind.scenario.bodies import WITH_REACTION, DipoleParticle
 from stochbind.scenario.illumination import DipoleLight, Waves
 from stochbind.scenario.spheres import Gas
 
+#: Rates of rotation below this, relative to the largest, are round-off of a rate of zero.
+SMALLEST_ROTATION = 1e-5
 #: Cross sections below this, relative to the others, are round-off.
 ROUND_OFF = 1e-12
 #: Largest error of the far field that is accepted, and of other approximations without a note.
 LARGEST_MODEL_ERROR = 0.05
 #: Largest size parameter kR for which a particle without Mie's coefficients is a dipole.
 LARGEST_SIZE_PARAMETER = 1.0
-#: Largest steady motion, in units of 1/k, over which forces of light count as linear.
-LARGEST_SPREAD = 0.3
-#: Waves whose detuning is less than so many times a mechanical frequency beat while the particles move.
-SLOWEST_BEAT = 20.0
+#: And for one with them: beyond, higher multipoles scatter as much; and largest kR times refractive index.
+LARGEST_MIE_PARAMETER, LARGEST_OPTICAL_SIZE = 3.0, 100.0
 
 
 class DipoleScenario(Scenario):
@@ -60,20 +60,30 @@ class DipoleScenario(Scenario):
     def _check_physics(self) -> None:
         if list(self.motion) != sorted(set(self.motion)):
             raise ValueError(f"motion must name each axis once, in the order x, y, z, but is {list(self.motion)}")
-        for j, particle in enumerate(self.particle):
-            size = self.wavenumber * particle.largest_radius
-            if particle.model != "mie" and size > LARGEST_SIZE_PARAMETER:
-                raise ValueError(
-                    f"particle[{j}] is too large for a dipole of the model {particle.model}: its k R is {size:.3g} "
-                    f'(limit {LARGEST_SIZE_PARAMETER:g}); use a smaller one, or a sphere with polarizability = "mie"'
-                )
-        self.gas.require_viscosity(self._mean_radius)
         try:
+            self._check_sizes()
+            self.gas.require_viscosity(self._mean_radius)
             self.oscillators().langevin()
             if self.light.scattering == "far_field" and self.n_particles <= LARGEST_COMPARED:
                 self._check_far_field()
         except (ScenarioError, NoiseError) as error:
             raise ValueError(str(error)) from None
+
+    def _check_sizes(self) -> None:
+        for j, particle in enumerate(self.particle):
+            size = self.wavenumber * particle.largest_radius
+            inside = size * abs(particle.index(self.light.wavelength))
+            if size > LARGEST_MIE_PARAMETER or inside > LARGEST_OPTICAL_SIZE:
+                raise ValueError(
+                    f"particle[{j}] is too large for a dipole: its k R is {size:.3g} (limit "
+                    f"{LARGEST_MIE_PARAMETER:g}), and {inside:.3g} inside (limit {LARGEST_OPTICAL_SIZE:g}); use a "
+                    "smaller particle or a longer wavelength"
+                )
+            if particle.model != "mie" and size > LARGEST_SIZE_PARAMETER:
+                raise ValueError(
+                    f"particle[{j}] is too large for a dipole of the model {particle.model}: its k R is {size:.3g} "
+                    f'(limit {LARGEST_SIZE_PARAMETER:g}); use a smaller one, or a sphere with polarizability = "mie"'
+                )
 
     def _check_far_field(self) -> None:
         error = self.deviations["far_field"].coupling if self.n_particles > 1 else 0.0
@@ -209,7 +219,8 @@ class DipoleScenario(Scenario):
         result = self._of_particles() | self._of_motion()
         if any(particle.semi_axes is not None for particle in self.particle):
             inertia = np.array([particle.inertia for particle in self.particle])
-            rate = libration_rates(self._torque_derivative, inertia)
+            rate = libration_rates(self.torque_derivative, inertia)
+            rate = np.where(np.abs(rate) > SMALLEST_ROTATION * np.abs(rate).max(), rate, 0.0)
             held = "of small rotations; the orientations themselves are held fixed"
             result["libration_angular_frequency"] = Derived(rate.real, "rad/s", held)
             result["tumbling_rate"] = Derived(rate.imag, "1/s", "growth of rotations that light does not hold")
@@ -247,7 +258,12 @@ class DipoleScenario(Scenario):
             "extinction_cross_section": Derived(section("extinction"), "m^2", "mean over directions"),
             "scattering_cross_section": Derived(section("scattering"), "m^2", "mean over directions"),
             "absorption_cross_section": Derived(section("absorption"), "m^2", "negative where light is amplified"),
+            "absorbed_power": Derived(self.absorbed_power, "W", "negative where light is amplified"),
+            "optical_damping_rate": Derived(
+                self.optical_damping_rate, "1/s", "about: the light's own friction, which is left out"
+            ),
             "origin": Derived(origin, "m", "where all displacements are zero"),
+            "displacement": Derived(origin - self.position, "m", "of the origin from the given positions"),
             "force": Derived(self.array.force(origin), "N", f"of light and traps {held}"),
             "binding_force": Derived(self.array.binding(origin).force, "N", "what the others add to it"),
             "torque": Derived(self.array.torque(origin), "N*m", f"of light {held}"),
@@ -294,87 +310,24 @@ class DipoleScenario(Scenario):
 
     def notes(self) -> list[str]:
         """Warnings about the validity of the model for these numbers, one sentence each."""
-        result = []
-        k = self.wavenumber
-        for j, (particle, polarizability) in enumerate(zip(self.particle, self.polarizability, strict=True)):
-            if particle.semi_axes is None:
-                index = particle.index(self.light.wavelength)
-                missed = particles.neglected_multipoles(index, k * particle.largest_radius)
-                if missed > LARGEST_MODEL_ERROR:
-                    result.append(
-                        f"Particle {j} is not small beside the wavelength: its quadrupole, which is left out, is "
-                        f"{missed:.0%} of its dipole."
-                    )
-            if particle.model == "rayleigh":
-                result.append(
-                    f"Particle {j} has no reaction to its own radiation: the light that it scatters does not push it."
-                )
-            elif polarizability.gain(k) > PASSIVE_TOLERANCE:
-                result.append(
-                    f"Particle {j} needs optical gain: it gives out more light than it takes in; the noise of its "
-                    "gain is at least what is counted here."
-                )
-        result += self._notes_on_light() + self._notes_on_motion()
-        return result
-
-    def _notes_on_light(self) -> list[str]:
-        result = []
-        if 1 < self.n_particles <= LARGEST_COMPARED and self.light.scattering != "multiple":
-            error = self.deviations[self.light.scattering].coupling
-            if error > LARGEST_MODEL_ERROR:
-                result.append(
-                    f"Light scattered more than once changes the couplings by {error:.0%} of the largest; set "
-                    'light.scattering = "multiple".'
-                )
-        fastest = float(np.sqrt(np.abs(self._oscillators.stiffness).max() / self.mass.min())) / (2.0 * math.pi)
-        detuning = sorted({wave.detuning for wave in self.wave})
-        closest = min((b - a for a, b in itertools.pairwise(detuning)), default=math.inf)
-        if closest < SLOWEST_BEAT * fastest:
-            result.append(
-                f"Two lasers are detuned by {closest:.3g} Hz only, and the fastest particle oscillates at "
-                f"{fastest:.3g} Hz: their beat, which is left out, drives it."
-            )
-        return result
-
-    def _notes_on_motion(self) -> list[str]:
-        result = []
-        equilibrium, equations = self.equilibrium, self.langevin()
-        if equilibrium is not None and not equilibrium.holds:
-            result.append(
-                "The forces balance at the origin but do not hold the particles there: the smallest eigenvalue of the "
-                f"force matrix is {equilibrium.eigenvalue[0].real:.3g} N/m."
-            )
-        if self.light.forces == "linear" and equations.steady is not None:
-            spread = (np.sqrt(np.diagonal(equations.steady.covariance)) * equations.unit)[: self._free.size]
-            most = int(spread.argmax())
-            if self.wavenumber * spread[most] > LARGEST_SPREAD:
-                result.append(
-                    f"The steady motion of {self._oscillators.names[most]} spreads over {spread[most]:.2g} m, and the "
-                    f"light's forces are linear over a fraction of {1.0 / self.wavenumber:.2g} m; set "
-                    'light.forces = "full", or use stiffer traps.'
-                )
-        return result + self._notes_on_orientation()
-
-    def _notes_on_orientation(self) -> list[str]:
-        ellipsoids = [j for j, particle in enumerate(self.particle) if particle.semi_axes is not None]
-        if not ellipsoids:
-            return []
-        turned, torque = self._torque_derivative, self.array.torque(self.origin_position)
-        result = []
-        for j in ellipsoids:
-            largest = float(np.abs(turned[j]).max())
-            if float(np.linalg.norm(torque[j])) > LARGEST_MODEL_ERROR * largest:
-                result.append(
-                    f"Light twists particle {j}, by {np.linalg.norm(torque[j]):.2g} N m; its orientation is held fixed "
-                    "all the same."
-                )
-            elif float(np.linalg.eigvalsh(turned[j] + turned[j].T)[-1]) > LARGEST_MODEL_ERROR * largest:
-                result.append(
-                    f"Light turns particle {j} away from its orientation, which is held fixed all the same: its long "
-                    "axis is not along the polarization."
-                )
-        return result
+        return dipole_notes.notes(self)
 
     @cached_property
-    def _torque_derivative(self) -> FloatArray:
+    def torque_derivative(self) -> FloatArray:
+        """Change of the torques at the origin as each particle turns, (N, 3, 3) [N m]."""
         return self.array.torque_derivative(self.origin_position)
+
+    @cached_property
+    def absorbed_power(self) -> FloatArray:
+        """Power that each particle absorbs at the origin [W], shape (N,); negative where it amplifies light."""
+        each = [heating.absorbed_power(part, self.origin_position) for part in self.array.parts]
+        taken = sum(heating.extinguished_power(part, self.origin_position) for part in self.array.parts)
+        total = np.asarray(sum(each))
+        return np.where(np.abs(total) > ROUND_OFF * np.abs(taken), total, 0.0)
+
+    @cached_property
+    def optical_damping_rate(self) -> FloatArray:
+        """About how much the light's own friction damps each particle, power taken over m c^2 [1/s], shape (N,)."""
+        taken = sum(heating.extinguished_power(part, self.origin_position) for part in self.array.parts)
+        rate: FloatArray = np.abs(np.asarray(taken)) / (self.mass * constants.c**2)
+        return rate
