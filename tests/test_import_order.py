@@ -36,6 +36,7 @@ ROOMS = (
     "plots",
     "reports",
     "cli",
+    "__main__",
 )
 APART = {("langevin", "optics"), ("oscillators", "optics"), ("analysis", "engine")}
 HEAVY = ("numba", "dask", "distributed", "matplotlib", "sdeint", "xarray")
