@@ -442,3 +442,11 @@ def test_vectors_are_normalised():
     assert not wave.polarization.flags.writeable
     assert tweezer().paraxial_error() == pytest.approx(1 / KW**2)
     assert tweezer().rayleigh_range == pytest.approx(K * WAIST**2 / 2)
+
+
+def test_a_detuning_that_would_change_the_wavelength_is_refused():
+    plain = {"wavelength": 1e-6, "direction": (0, 0, 1), "polarization": (1, 0, 0), "amplitude": 1.0}
+    assert waves.PlaneWave(**plain, detuning=-2.9e9).detuning == -2.9e9
+    for detuning in (3.1e9, -3.1e9):
+        with pytest.raises(ScenarioError, match=r"`detuning` must be at most 3e\+09 Hz"):
+            waves.PlaneWave(**plain, detuning=detuning)

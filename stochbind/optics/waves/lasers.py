@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import constants
@@ -18,6 +19,8 @@ from stochbind.optics.waves.polarizations import linear, transverse_basis, unit_
 
 #: Where the envelope of a tweezer is below exp(-60), its field counts as zero.
 LARGEST_EXPONENT = 60.0
+#: Largest detuning over the light's frequency: it changes the phase over a thousand wavelengths by less than 0.1.
+LARGEST_DETUNING = 1e-5
 
 # A tweezer and its derivatives need these powers of the two transverse derivatives, (i, j) with i + j up to 6: the
 # magnetic field holds two, and each derivative along the beam two more.
@@ -36,7 +39,7 @@ class _Beam(Wave):
 
     def __post_init__(self) -> None:
         direction = unit_direction(self.direction)
-        checked = {
+        checked: dict[str, Any] = {
             "wavelength": _positive("wavelength", self.wavelength),
             "direction": direction,
             "polarization": unit_polarization(self.polarization, direction),
@@ -44,6 +47,12 @@ class _Beam(Wave):
             "phase": float(checks.array("phase", self.phase, ())),
             "detuning": float(checks.array("detuning", self.detuning, ())),
         }
+        largest = LARGEST_DETUNING * constants.c / checked["wavelength"]
+        if abs(checked["detuning"]) > largest:
+            raise ScenarioError(
+                f"`detuning` must be at most {largest:.3g} Hz, as all waves have one wavelength, but is "
+                f"{checked['detuning']:.6g} Hz."
+            )
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
