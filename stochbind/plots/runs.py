@@ -143,8 +143,10 @@ def temperatures(ax: Axes, validation: Validation, bath_temperature: FloatArray,
 
 
 def currents(ax: Axes, validation: Validation, *, reduced: bool = False) -> Axes:
-    """Heat from the gas to each particle, and the power that each receives from others."""
-    rows = [row for row in validation.rows if row.quantity in ("heat current", "power")][:_MOST]
+    """Heat from the gas to each particle, and the power that each receives from others; the largest, where many."""
+    rows = [row for row in validation.rows if row.quantity in ("heat current", "power")]
+    least = sorted((abs(_truth(row)) for row in rows), reverse=True)[:_MOST][-1:]
+    rows = [row for row in rows if abs(_truth(row)) >= least[0]][:_MOST]
     factor, prefix = scale(np.array([_truth(row) for row in rows]), reduced)
     labels = []
     for at, row in enumerate(rows):
