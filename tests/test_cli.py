@@ -88,6 +88,77 @@ def test_info_of_a_scenario_and_of_a_store(store):
     assert in_si["trap_frequency"]["value"][1] == pytest.approx(55.47e3, rel=1e-4, abs=0)
 
 
+def lattice(tmp_path, rows, columns):
+    """Spheres in one plane wave, which stand where traps hold them."""
+    text = """
+name = "lattice"
+kind = "dipoles"
+origin = "given"
+[light]
+wavelength = "1064 nm"
+[[wave]]
+kind = "plane"
+direction = [0.0, 0.0, 1.0]
+polarization = [1.0, 0.0, 0.0]
+intensity = "1 mW/um^2"
+[gas]
+pressure = "10 mbar"
+temperature = "300 K"
+"""
+    for place in range(rows * columns):
+        text += f"""[[particle]]
+radius = "75 nm"
+density = "1850 kg/m^3"
+refractive_index = 1.45
+position = ["{2 * (place % columns)} um", "{2 * (place // columns)} um", "0 um"]
+stiffness = ["1 uN/m", "1 uN/m", "1 uN/m"]
+"""
+    path = tmp_path / "lattice.toml"
+    path.write_text(text)
+    return path
+
+
+def test_info_of_many_particles_is_short_and_of_two_whole(tmp_path):
+    many = invoke("info", lattice(tmp_path, 5, 3)).stdout
+    assert many.startswith("lattice (dipoles, 15 particles along x, y, z)\n")
+    coupling = next(line for line in many.splitlines() if line.startswith("coupling"))
+    path = tmp_path / "lattice.toml"
+    value = np.abs(sb.Scenario.from_toml(path).oscillators().coupling)
+    assert coupling.split(maxsplit=1)[1].startswith(
+        f"45 x 45, magnitudes from {value.min():.6g} N/m to {value.max():.6g} N/m; --json has all  ("
+    )
+    assert len(many.splitlines()) < 60
+    assert np.shape(json.loads(invoke("info", path, "--json").stdout)["derived"]["coupling"]["value"]) == (45, 45)
+
+    two = invoke("info", lattice(tmp_path, 1, 2)).stdout
+    assert "--json" not in two
+    lines = two.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("coupling"))
+    rows = [row.count(",") for row in lines[first : first + 6]]
+    assert rows[:5] == [6] * 5  # a row of the matrix in a line
+    assert "]] N/m" in lines[first + 5]
+
+
+def test_info_counts_one_particle_and_tells_the_verdict_before_the_numbers(tmp_path):
+    assert invoke("info", "duffing_particle").stdout.startswith("Duffing particle (oscillators, 1 particle)\n")
+    text = invoke("info", "rieser_like_pair").stdout
+    assert text.index("The array is") < text.index("Note: ") < text.index("wavenumber ")
+
+
+def test_a_quantity_of_which_nothing_is_known_is_told():
+    from stochbind.cli.showing import _shown
+    from stochbind.scenario.base import Derived
+
+    assert _shown(Derived(np.full((1, 13), np.nan), "N", ""), 0) == "1 x 13, none of them known; --json has all"
+    assert _shown(Derived(np.arange(13.0), "N", ""), 0) == "13 values, magnitudes from 0 N to 12 N; --json has all"
+    assert "--json" not in _shown(Derived(np.ones((3, 12)), "N", ""), 0)
+
+
+def test_the_package_runs_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "stochbind", "scenarios"], capture_output=True, text=True, check=True)
+    assert "cold_to_hot_pair: " in done.stdout
+
+
 def test_info_tells_what_is_kept(tmp_path):
     plan = sb.Plan.from_scenario(
         sb.Scenario.from_toml(SCENARIO),

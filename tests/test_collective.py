@@ -257,6 +257,19 @@ def test_functions_that_give_something_else_are_told(function, sentence):
         simulated(Force(function=function, parameters=STRENGTH, collective=True))
 
 
+def test_what_a_force_of_the_package_raises_is_not_the_fault_of_the_user():
+    """Told as it is, with its traceback; the same from a function of one's own is told in a sentence."""
+
+    def broken(x, p):
+        raise KeyError("broken")
+
+    with pytest.raises(PlanError, match=r"`broken` cannot be evaluated \(KeyError: 'broken'\)"):
+        simulated(Force(function=broken, parameters=STRENGTH, collective=True))
+    broken.__module__ = "stochbind.fields.dipoles"
+    with pytest.raises(KeyError, match="broken"):
+        simulated(Force(function=broken, parameters=STRENGTH, collective=True))
+
+
 # ---------------------------------------------------------------------- stores and workers
 
 

@@ -943,3 +943,120 @@ def test_units_are_refused_in_reduced_scenarios_made_in_python():
     assert OscillatorScenario(name="pair", units="reduced", particle=[particle]).reduced
     with pytest.raises(ScenarioError, match="bare number"):
         OscillatorScenario(name="pair", units="reduced", particle=[{**particle, "mass": "9 fg"}])
+
+
+# ---------------------------------------------------------------------- tables of which there are several kinds
+
+WAVES = """\
+name = "sphere in light"
+kind = "dipoles"
+motion = ["x", "z"]
+
+[light]
+wavelength = "1064 nm"
+
+[[wave]]
+kind = "plane"
+direction = [0.0, 0.0, 1.0]
+polarization = [1.0, 0.0, 0.0]
+intensity = "1 mW/um^2"
+
+[[wave]]
+kind = "tweezer"
+direction = [0.0, 0.0, 1.0]
+polarization = [0.0, 1.0, 0.0]
+power = "0.3 W"
+waist = "0.8 um"
+focus = ["0 um", "0 um", "0 um"]
+
+[gas]
+pressure = "10 mbar"
+temperature = "300 K"
+
+[[particle]]
+radius = "75 nm"
+density = "1850 kg/m^3"
+refractive_index = 1.45
+position = ["0 um", "0 um", "0 um"]
+"""
+NO_WAVE = WAVES[: WAVES.index("[[wave]]")] + WAVES[WAVES.index("[gas]") :]
+NO_PARTICLE = WAVES[: WAVES.index("[[particle]]")]
+PERPENDICULAR = "choose a vector perpendicular to `direction`; set `ellipticity` for circular light"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            WAVES.replace("direction = [0.0, 0.0, 1.0]", "direction = [0, 0, 0]", 1),
+            "line 10: wave[0].direction: must not be zero, but is [0, 0, 0]; give a vector along the wave.",
+        ),
+        (
+            WAVES.replace("[0.0, 1.0, 0.0]", "[0.0, 0.0, 0.0]"),
+            "line 17: wave[1].polarization: must not be zero, but is [0, 0, 0]; give a vector perpendicular to "
+            "`direction`.",
+        ),
+        (
+            WAVES.replace("[0.0, 1.0, 0.0]", "[0.0, 0.0, 1.0]"),
+            "line 17: wave[1].polarization: must be perpendicular to `direction`, but its component along it is 1 of "
+            f"its length; {PERPENDICULAR}.",
+        ),
+        (
+            WAVES.replace("[0.0, 1.0, 0.0]", "[0.0, 4e200, 3e200]"),
+            "line 17: wave[1].polarization: must be perpendicular to `direction`, but its component along it is 0.6 of "
+            f"its length; {PERPENDICULAR}.",
+        ),
+        (
+            WAVES.replace('"0.8 um"', '"0.3 um"'),
+            "line 19: wave[1].waist: must be at least half the wavelength, 5.32e-07 m, but is 3e-07 m: the paraxial "
+            "approximation fails for a tighter focus.",
+        ),
+        (
+            WAVES.replace('intensity = "1 m', 'ellipticity = "50 deg"\nintensity = "1 m'),
+            "line 12: wave[0].ellipticity: must be between -45 deg and 45 deg, but is 50 deg.",
+        ),
+        (
+            WAVES.replace('kind = "plane"', 'kind = "plane"\nwaist = "1 um"'),
+            'line 10: wave[0].waist: is not a field of kind = "plane", but of kind = "tweezer".',
+        ),
+        (
+            WAVES.replace('["x", "z"]', '["z", "x"]'),
+            "line 3: motion must name each axis once, in the order x, y, z, but is ['z', 'x'].",
+        ),
+        (NO_WAVE, "wave: is missing; add a table [[wave]] for each wave."),
+        (NO_PARTICLE, "particle: is missing; add a table [[particle]] for each particle."),
+        (
+            NO_WAVE.replace("[gas]", '[wave]\nkind = "plane"\n[gas]'),
+            "line 8: wave: must be a table [[wave]] for each wave, in double brackets; write [[wave]] in place of "
+            "[wave].",
+        ),
+        (
+            NO_PARTICLE + '[particle]\nradius = "75 nm"\n',
+            "line 26: particle: must be a table [[particle]] for each particle, in double brackets; write [[particle]] "
+            "in place of [particle].",
+        ),
+        ("wave = []\n" + NO_WAVE, "line 1: wave: must not be empty; add a table [[wave]] for each wave."),
+        (
+            'wave = ["plane"]\n' + NO_WAVE,
+            'line 1: wave[0]: must be a table, of kind "plane" or "tweezer", but is \'plane\'.',
+        ),
+        (
+            WAVES.replace("motion", 'waist = "1 um"\nmotion'),
+            "line 3: waist: is not a known field here, but in a table [[wave]] for each wave.",
+        ),
+    ],
+)
+def test_faults_of_waves_name_table_line_and_fix(text, sentence):
+    with pytest.raises(ScenarioError) as caught:
+        parse(text, "my.toml")
+    assert str(caught.value) == f"my.toml: {sentence}"
+
+
+def test_the_waves_that_are_right_are_taken():
+    assert [wave.kind for wave in parse(WAVES).wave] == ["plane", "tweezer"]
+
+
+def test_a_wave_is_not_blamed_for_the_wavelength():
+    with pytest.raises(ScenarioError) as caught:
+        parse(WAVES.replace('"1064 nm"', '"-1 nm"'), "my.toml")
+    assert str(caught.value) == "my.toml: line 6: light.wavelength: must be positive, but is '-1 nm'."

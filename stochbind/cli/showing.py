@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
     from stochbind.analysis.validation import Validation
     from stochbind.scenario import Scenario, Sweep
+    from stochbind.scenario.base import Derived
+
+
+#: Arrays with more elements, or longer rows, are told in short.
+_MOST_ELEMENTS, _LONGEST_ROW = 36, 12
+#: Columns for values: room for a row of two particles along three axes.
+_WIDTH = 100
 
 
 def register(app: typer.Typer) -> None:
@@ -70,25 +77,41 @@ def info(
         print(json.dumps(reports.json_ready(report), indent=2, allow_nan=False))
         return
     along = f" along {', '.join(scenario.axes)}" if len(scenario.axes) > 1 else ""
-    print(f"{scenario.name} ({scenario.kind}, {scenario.n_particles} particles{along})")
+    count = f"{scenario.n_particles} particle" + ("s" if scenario.n_particles > 1 else "")
+    print(f"{scenario.name} ({scenario.kind}, {count}{along})")
     for text in (scenario.description, scenario.source and f"Source: {scenario.source}"):
         if text:
             print(text.strip())
-    print()
-    width = max(len(name) for name in derived)
-    for name, item in derived.items():
-        value = np.array2string(np.asarray(item.value), precision=6, separator=", ", prefix=" " * (width + 2))
-        print(f"{name:{width}}  {value} {item.unit}".rstrip() + f"  ({item.meaning})")
     print(f"\nThe array is {stability.sentence}.")
     for note in scenario.notes():
         print(f"Note: {note}")
     if isinstance(found, Sweep):
         print(f"A sweep of it: {sweeping.axes_line(found)}.")
+    print()
+    width = max(len(name) for name in derived)
+    for name, item in derived.items():
+        print(f"{name:{width}}  {_shown(item, width + 2)}  ({item.meaning})")
     if of_store is not None:
         print()
         for key, value in of_store.items():
             shown = ", ".join(value) if isinstance(value, list) else value
             print(f"{key}: {shown if shown not in ('', None) else 'none'}")
+
+
+def _shown(item: Derived, indent: int) -> str:
+    """A quantity with its unit; of a large array only its shape, and how large its elements are."""
+    import numpy as np
+
+    value = np.asarray(item.value)
+    if value.size <= _MOST_ELEMENTS and value.shape[-1:] <= (_LONGEST_ROW,):
+        text = np.array2string(value, precision=6, separator=", ", prefix=" " * indent, max_line_width=indent + _WIDTH)
+        return f"{text} {item.unit}".rstrip()
+    shape = " x ".join(map(str, value.shape)) if value.ndim > 1 else f"{value.size} values"
+    size = np.abs(value[np.isfinite(value)])
+    if size.size == 0:
+        return f"{shape}, none of them known; --json has all"
+    least, most = (f"{extreme:.6g} {item.unit}".rstrip() for extreme in (size.min(), size.max()))
+    return f"{shape}, magnitudes from {least} to {most}; --json has all"
 
 
 def _stored(path: str) -> tuple[Scenario | Sweep, dict[str, Any]]:

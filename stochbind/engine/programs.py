@@ -227,15 +227,23 @@ def own_functions(forces: Sequence[Force]) -> tuple[tuple[int, Callable[..., Any
     return tuple(found.values())
 
 
+def _of_package(function: Callable[..., Any]) -> bool:
+    return str(getattr(function, "__module__", "")).startswith("stochbind.")
+
+
 @contextlib.contextmanager
 def fault_of_force(forces: Sequence[Force]) -> Iterator[None]:
-    """Raise `PlanError` for what functions of the user's own raise."""
+    """Raise `PlanError` for what functions of the user's own raise, and for parameters that a built-in one does not take."""
     try:
         yield
     except (StochbindError, MemoryError):
         raise
     except Exception as error:  # a user's function may raise anything
-        own = ", ".join(f"`{function_name(function)}`" for _, function, *_ in own_functions(forces))
+        others = [function for _, function, *_ in own_functions(forces)]
+        of_users = [function for function in others if not _of_package(function)]
+        if others and not of_users:
+            raise  # a bug of ours is not the user's fault
+        own = ", ".join(f"`{function_name(function)}`" for function in of_users)
         own = own or "of the package, with other parameters than its builder gives it,"
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise PlanError(

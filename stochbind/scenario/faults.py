@@ -37,9 +37,12 @@ def sentences(error: ValidationError, models: Mapping[str, _Model], text: str = 
         path = list(fault["loc"])
         model = models[""] if "" in models else models.get(str(path.pop(0))) if path else None
         sentence = _sentence(fault, path, model, models)
-        path = _field(path, model).path
+        field = _field(path, model)
+        path = field.path
+        if path and (own := re.match(r"`(\w+)` ", sentence)) and own[1] in field.names:
+            path, sentence = [*path, own[1]], sentence[own.end() :]
         where = f"{name(path)}: " if path else ""
-        line = _line(text, path or (["kind"] if fault["type"].startswith("union_tag") else _named(sentence)))
+        line = _line(text, path or (["kind"] if fault["type"].startswith("union_tag") else _named(sentence, field)))
         found.append((line or 0, (f"line {line}: " if line else "") + f"{where}{sentence}."))
     more = [f"and {len(faults) - _MOST} more."] if len(faults) > _MOST else []
     return [sentence for _, sentence in sorted(found, key=lambda item: item[0])] + more
@@ -63,19 +66,23 @@ def _sentence(fault: Any, path: list[Any], model: _Model | None, models: Mapping
         case "missing" if isinstance(path[-1], int):
             return "is missing from the list"
         case "missing":
-            return "is missing; add " + (field.written if field.part else f"`{path[-1]} = ...`")
+            return "is missing; add " + (field.written if field.part or field.many else f"`{path[-1]} = ...`")
         case "union_tag_not_found" | "union_tag_invalid" | "model_attributes_type" if field.kinds:
-            return _wrong_kind(fault["input"], field.kinds)
+            above = _field(path[:-1], model).many  # an element of a list of tables
+            return _wrong_kind(fault["input"], field.kinds, "a table" if above else "a name or a table")
         case "union_tag_not_found" | "union_tag_invalid":
             kind = fault["input"].get("kind")
             wanted = " or ".join(f'kind = "{name}"' for name in models)
             return f"must say {wanted}" + ("" if kind is None else f", but says kind = {short(kind)}")
+        case "tuple_type" | "list_type" if field.many and isinstance(fault["input"], Mapping):
+            double = f"[[{name(field.path)}]]"
+            return f"must be {field.written}, in double brackets; write {double} in place of {double[1:-1]}"
         case "model_type" | "model_attributes_type" | "dict_type" | "tuple_type" | "list_type":
-            return f"must be {field.written if field.part else 'a list'}, but is {value}"
+            return f"must be {field.written if field.part or field.many else 'a list'}, but is {value}"
         case "too_long" if "max_length" in limit:
             return f"must have at most {limit['max_length']} elements, but has {len(fault['input'])}"
         case "too_short":
-            return f"must not be empty; add {field.written if field.part else 'at least one value'}"
+            return f"must not be empty; add {field.written if field.part or field.many else 'at least one value'}"
         case "int_type" | "int_from_float" | "int_parsing" | "int_parsing_size":
             return f"must be a whole number, without quotes, point or exponent, but is {value}"
         case "float_type" | "float_parsing":
@@ -94,13 +101,20 @@ def _sentence(fault: Any, path: list[Any], model: _Model | None, models: Mapping
 class _Field(NamedTuple):
     """What a field holds: the tables of one part, if any, and how they are written; or of several, by their kind.
 
-    Its path is that of the file, without the kinds that pydantic puts into it.
+    Its path is that of the file, without the kinds that pydantic puts into it; `many` says that it is a list of tables.
     """
 
     part: _Model | None
     written: str
     kinds: dict[str, _Model]
     path: list[Any]
+    many: bool
+
+    @property
+    def names(self) -> set[str]:
+        """Names of the fields of its tables."""
+        parts = [self.part] if self.part is not None else self.kinds.values()
+        return {name for part in parts for name in part.model_fields}
 
 
 def _field(path: list[Any], model: _Model | None) -> _Field:
@@ -109,9 +123,11 @@ def _field(path: list[Any], model: _Model | None) -> _Field:
     names = []
     plain: list[Any] = []
     kinds: dict[str, _Model] = {}
+    tables = False
     for index, key in enumerate(path):
         if isinstance(key, int):
             plain.append(key)
+            tables = False
             continue
         if key in kinds:
             model, kinds = kinds[key], {}
@@ -126,7 +142,8 @@ def _field(path: list[Any], model: _Model | None) -> _Field:
         written = f"a table [[{table}]]" if many else f"a table [{table}]"
         if many and index + 1 == len(path):
             written += f" for each {key}"
-    return _Field(model, written, kinds, plain)
+        tables = many and (model is not None or bool(kinds))
+    return _Field(model, written, kinds, plain, tables)
 
 
 def _part(annotation: Any) -> _Model | None:
@@ -148,12 +165,12 @@ def _kinds(annotation: Any) -> dict[str, _Model]:
     return {}
 
 
-def _wrong_kind(given: Any, kinds: Mapping[str, _Model]) -> str:
+def _wrong_kind(given: Any, kinds: Mapping[str, _Model], form: str) -> str:
     """What to do about a table, or a name that stands for one, that is of no known kind."""
     *words, last = (f'"{kind}"' for kind in kinds)
     known = f"{', '.join(words)} or {last}"
     if not isinstance(given, Mapping):
-        return f"must be a name or a table, of kind {known}, but is {short(given)}"
+        return f"must be {form}, of kind {known}, but is {short(given)}"
     kind = given.get("kind")
     return f"must be of kind {known}" + (", but tells none" if kind is None else f", but is of kind {short(kind)}")
 
@@ -167,11 +184,15 @@ def _unknown(path: list[Any], model: _Model | None, models: Mapping[str, _Model]
         there = _field(table, other).part
         if other is not model and there is not None and name in there.model_fields:
             return f'is not a field of this kind of scenario, but of kind = "{kind}"'
+    siblings = _field(table[:-1], model).kinds
+    for kind, other in siblings.items():
+        if name in other.model_fields and other is not here:
+            return f'is not a field of kind = "{table[-1]}", but of kind = "{kind}"'
     if close := difflib.get_close_matches(str(name), known, n=1):
         return f"is not a known field; did you mean `{close[0]}`"
     for home in model.model_fields if model is not None else ():
         field = _field([home], model)
-        if field.part is not None and name in field.part.model_fields:
+        if name in field.names:
             return f"is not a known field here, but in {field.written}"
     return "is not a known field; known here are " + ", ".join(f"`{field}`" for field in known)
 
@@ -185,8 +206,10 @@ def name(path: list[Any]) -> str:
     return result.lstrip(".")
 
 
-def _named(sentence: str) -> list[Any]:
-    """The path that a sentence begins with, such as ``particle[0].radius``."""
+def _named(sentence: str, field: _Field) -> list[Any]:
+    """The path that a sentence begins with, such as ``particle[0].radius``, or a name of the fields there."""
+    if (word := sentence.partition(" ")[0]) in field.names:
+        return [word]
     match = re.match(r"(?:`([a-z_]+)`|([a-z_]+)(?:\[(\d+)\](?:\.([a-z_]+))?|\.([a-z_]+)))", sentence)
     return [int(key) if key.isdigit() else key for key in match.groups() if key] if match else []
 

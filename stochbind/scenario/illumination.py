@@ -6,10 +6,12 @@ import math
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from stochbind.checks import ComplexArray
+from stochbind.checks import ComplexArray, FloatArray
+from stochbind.errors import ScenarioError
 from stochbind.optics import waves
+from stochbind.optics.waves.polarizations import LARGEST_COMPONENT_ALONG
 from stochbind.quantities import quantity
 from stochbind.scenario.parts import Part
 
@@ -35,6 +37,13 @@ class DipoleLight(Part):
     forces: Literal["linear", "full"] = "linear"
 
 
+def _unit(vector: Direction) -> FloatArray:
+    """The vector as one of length 1."""
+    scaled = np.array(vector) / np.abs(vector).max()  # so that no square overflows or vanishes
+    result: FloatArray = scaled / np.linalg.norm(scaled)
+    return result
+
+
 class _Wave(Part):
     """What plane waves and tweezers have in common.
 
@@ -54,10 +63,26 @@ class _Wave(Part):
     standing_phase: Annotated[float, *quantity("angle")] = 0.0
 
     @model_validator(mode="after")
+    def _check_directions(self) -> Self:
+        if not any(self.direction):
+            raise ValueError("`direction` must not be zero, but is [0, 0, 0]; give a vector along the wave")
+        if not any(self.polarization):
+            raise ValueError(
+                "`polarization` must not be zero, but is [0, 0, 0]; give a vector perpendicular to `direction`"
+            )
+        along = abs(_unit(self.direction) @ _unit(self.polarization))
+        if along > LARGEST_COMPONENT_ALONG:
+            raise ValueError(
+                f"`polarization` must be perpendicular to `direction`, but its component along it is {along:.6g} of its "
+                "length; choose a vector perpendicular to `direction`; set `ellipticity` for circular light"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_ellipticity(self) -> Self:
         if abs(self.ellipticity) > math.pi / 4 + 1e-12:
             raise ValueError(
-                f"ellipticity must be between -45 deg and 45 deg, but is {math.degrees(self.ellipticity):.6g} deg"
+                f"`ellipticity` must be between -45 deg and 45 deg, but is {math.degrees(self.ellipticity):.6g} deg"
             )
         if self.standing_phase and not self.standing:
             raise ValueError("has a `standing_phase`, but no standing wave; set standing = true")
@@ -65,9 +90,8 @@ class _Wave(Part):
 
     def _vector(self) -> ComplexArray:
         """Polarization, with the minor axis of its ellipse a quarter of a period behind."""
-        major = np.array(self.polarization) / (np.linalg.norm(self.polarization) or 1.0)
-        along = np.array(self.direction) / (np.linalg.norm(self.direction) or 1.0)
-        minor = np.cross(along, major)
+        major = _unit(self.polarization)
+        minor = np.cross(_unit(self.direction), major)
         result: ComplexArray = math.cos(self.ellipticity) * major + 1j * math.sin(self.ellipticity) * minor
         return result
 
@@ -142,4 +166,15 @@ class TweezerTable(_Wave):
         )
 
 
-Waves = Annotated[PlaneWaveTable | TweezerTable, Field(discriminator="kind")]
+def _at_its_wavelength(table: PlaneWaveTable | TweezerTable, info: ValidationInfo) -> PlaneWaveTable | TweezerTable:
+    """Check what takes the wavelength of the scenario, while it is known which of the waves this is."""
+    light = info.data.get("light")
+    if isinstance(light, DipoleLight):  # else it has a fault of its own
+        try:
+            table.waves(light.wavelength)
+        except ScenarioError as error:
+            raise ValueError(str(error)) from None
+    return table
+
+
+Waves = Annotated[PlaneWaveTable | TweezerTable, Field(discriminator="kind"), AfterValidator(_at_its_wavelength)]
