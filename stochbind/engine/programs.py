@@ -233,7 +233,7 @@ def _of_package(function: Callable[..., Any]) -> bool:
 
 @contextlib.contextmanager
 def fault_of_force(forces: Sequence[Force]) -> Iterator[None]:
-    """Raise `PlanError` for what functions of the user's own raise, and for parameters that a built-in one does not take."""
+    """Raise `PlanError` for what functions of the user's own raise, and built-in ones of other parameters."""
     try:
         yield
     except (StochbindError, MemoryError):

@@ -73,8 +73,8 @@ class _Wave(Part):
         along = abs(_unit(self.direction) @ _unit(self.polarization))
         if along > LARGEST_COMPONENT_ALONG:
             raise ValueError(
-                f"`polarization` must be perpendicular to `direction`, but its component along it is {along:.6g} of its "
-                "length; choose a vector perpendicular to `direction`; set `ellipticity` for circular light"
+                f"`polarization` must be perpendicular to `direction`, but its component along it is {along:.6g} of "
+                "its length; choose a vector perpendicular to `direction`; set `ellipticity` for circular light"
             )
         return self
 
