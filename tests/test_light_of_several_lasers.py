@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -15,9 +16,11 @@ from dipole_arrays import (
     array,
     crossed,
     differences,
+    directions,
     largest_difference,
     places,
     plane,
+    radiated,
     travelling,
 )
 from stochbind.optics import approximations, patterns, recoil, waves
@@ -205,6 +208,23 @@ class TestUnequalParticlesInTwoLasers:
         share = np.diagonal(absorbed).real / np.diagonal(expected).real
         assert derived["absorption_share"].value == pytest.approx(share, abs=1e-7)
         assert share[0] > 0.1
+
+    def test_absorbed_power_flows_in_through_a_sphere(self, scenario, lit):
+        """Poynting's vector on a sphere around each particle, summed over the lasers."""
+        place, radius = scenario.origin_position, 100e-9
+        normal, weight = directions(20)
+        flux = np.zeros((2, 2))
+        for (laser, each), j in itertools.product(enumerate(lit), range(2)):
+            at, dipole = place[j] + radius * normal, each.dipoles(place)
+            field = each.light(at)
+            for i in range(2):
+                field = field + np.concatenate(radiated(at - place[i], dipole[i], GREEN), axis=-1)
+            poynting = 0.5 * EPS * constants.c * np.cross(field[:, :3], field[:, 3:].conj()).real
+            flux[laser, j] = -(radius**2) * weight @ np.sum(poynting * normal, axis=-1)
+        found = scenario.absorbed_power
+        assert found == pytest.approx(flux.sum(axis=0), abs=1e-9 * flux.max())
+        assert abs(found[1]) < 1e-9 * found[0]  # glass
+        assert flux[:, 0].min() > 0.1 * found[0]  # twin: one laser only
 
     def test_quanta_per_second(self, scenario, lit):
         """The energy grows by D/m per second from recoil, and by kB T times the damping rate from the gas."""

@@ -65,7 +65,8 @@ def twisted(alpha, field):
     return 0.5 * constants.epsilon_0 * sum(twist)
 
 
-def test_particles_turn_in_the_light_that_others_scatter_to_them():
+@pytest.mark.parametrize("scattering", ["single", "one_event", "multiple"])
+def test_particles_turn_in_the_light_that_others_scatter_to_them(scattering):
     """Each of two electric and magnetic particles is turned in the field it is in, of Jackson's dipoles."""
     direction, electric = [0.0, 0.6, 0.8], 1e7 * np.array([1.0, 0.4j, -0.3j])
     place = np.array([[0.0, 0.0, 0.0], [150e-9, 180e-9, -100e-9]])
@@ -74,6 +75,7 @@ def test_particles_turn_in_the_light_that_others_scatter_to_them():
         light=PlaneWave(1064e-9, direction, electric, np.linalg.norm(electric)),
         polarizability=alpha[:, :3, :3],
         magnetic=alpha[:, 3:, 3:],
+        scattering=scattering,
     )
     light = travelling(direction, electric, K)
 
@@ -86,12 +88,21 @@ def test_particles_turn_in_the_light_that_others_scatter_to_them():
         return result
 
     found = orientation.torque_derivative(pair, place)
-    field = Lit(light, alpha, K).driving(place)
-    assert largest_difference(found, derivative(field, alpha)) < 1e-9
+    lit, incident = Lit(light, alpha, K), light(place)
+    source = lit.dipoles(place) if scattering == "multiple" else np.einsum("nij,nj->ni", alpha, incident)
+    scattered = np.array([lit.others(j, place[j], place, source) for j in range(2)])
+
+    def expected(polarizability, first_order=scattering == "single"):
+        whole = derivative(incident + scattered, polarizability)
+        return whole - derivative(scattered, polarizability) if first_order else whole
+
+    assert largest_difference(found, expected(alpha)) < 1e-9
     electric_only = alpha.copy()
     electric_only[:, 3:, 3:] = 0.0
-    for twin in (derivative(light(place), alpha), derivative(field, electric_only)):  # without others; electric alone
-        assert largest_difference(found, twin) > 1e-2
+    # Without others; electric alone; with the second order in the light of others, or without it.
+    twins = derivative(incident, alpha), expected(electric_only), expected(alpha, scattering != "single")
+    for twin in twins:
+        assert largest_difference(found, twin) > 1e-3
 
 
 def test_the_long_axis_librates_about_the_polarization():

@@ -21,7 +21,7 @@ from dipole_arrays import (
     reacting,
     real_tensors,
 )
-from stochbind.optics import particles, patterns, waves
+from stochbind.optics import approximations, particles, patterns, waves
 from stochbind.optics.dipoles import Dipoles
 from stochbind.optics.trapped import TrappedDipoles
 from stochbind.scenario import parse
@@ -65,6 +65,21 @@ def test_binding_is_all_forces_less_those_on_each_alone(scattering, magnetic):
     own = differences(alone, place, 2e-10)
     for twin in (jacobian + own, jacobian + 1e-3 * own):  # not taken away; a thousandth of it left
         assert largest_difference(twin, jacobian) > 1e-5
+
+
+def test_strength_is_the_largest_force_of_one_on_the_other():
+    """In two tweezers far apart the force on each along the line between them, over all differences of phase."""
+    place = np.array([[0.0, 0.0, 0.0], [20 * WAVELENGTH, 0.0, 0.0]])
+    force = []
+    for phase in np.linspace(0, 2 * np.pi, 60, endpoint=False):
+        light = waves.parallel_tweezers(
+            place[:, :2], WAVELENGTH, WAVELENGTH, np.array([1e6, 2e6]), np.array([0.0, phase]), np.full(2, np.pi / 2)
+        )
+        alpha = np.array([1, 3])[:, None, None] * 1e-21 * np.eye(3)
+        lit = TrappedDipoles(parts=(Dipoles(light=light, polarizability=alpha),))
+        force.append(lit.binding(place).force[:, 0])
+    found = approximations.strength(lit, place)
+    assert np.abs(force).max(axis=0) == pytest.approx([found, found], rel=1e-2, abs=0)  # up to 1/kd
 
 
 # --- Where they rest --------------------------------------------------------------------------------------------------
