@@ -154,6 +154,30 @@ def test_a_quantity_of_which_nothing_is_known_is_told():
     assert "--json" not in _shown(Derived(np.ones((3, 12)), "N", ""), 0)
 
 
+def sections_of_derived_quantities():
+    """What the documentation says of the derived quantities of each kind."""
+    text = (Path(SCENARIO).parent.parent / "docs" / "scenarios.md").read_text(encoding="utf-8")
+    text = text.partition("## Derived quantities")[2].partition("\n## ")[0]
+    kinds = ["dipoles", "tweezers", "oscillators"]
+    starts = [text.index(f'Of `kind = "{kind}"`') for kind in kinds]
+    return {kind: text[a:b] for kind, a, b in zip(kinds, starts, [*starts[1:], None], strict=True)}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["silicon_pair", "ellipsoid_pair", "unidirectional_pair", "nonlinear_pair", "cold_to_hot_pair", "overdamped"],
+)
+def test_every_derived_quantity_is_documented(name):
+    if name == "overdamped":
+        particle = {"stiffness": 1.0, "friction": 1.0, "bath_temperature": 1.0}
+        scenario = sb.OscillatorScenario(name=name, units="reduced", dynamics="overdamped", particle=[particle])
+    else:
+        scenario = sb.Scenario.from_toml(Path(SCENARIO).with_name(f"{name}.toml"))
+    told = sections_of_derived_quantities()[scenario.kind]
+    assert [quantity for quantity in scenario.derived() if f"`{quantity}`" not in told] == []
+    assert "`no_such_quantity`" not in told
+
+
 def test_the_package_runs_as_a_module():
     done = subprocess.run([sys.executable, "-m", "stochbind", "scenarios"], capture_output=True, text=True, check=True)
     assert "cold_to_hot_pair: " in done.stdout
