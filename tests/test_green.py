@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import dipole_arrays as arrays
+from stochbind.errors import ScenarioError
 from stochbind.optics import green, interaction
 
 K = 7.3
@@ -278,3 +279,9 @@ def test_far_dissipation_is_exact_at_the_particle_and_far_away():
     np.testing.assert_allclose(own[:, 1], [g.imag.item() for g in interaction.far_radial(apart, K, 4).leading])
     np.testing.assert_allclose(far[:, 0], own[:, 0])
     assert not far[:, 1].any()
+
+
+@pytest.mark.parametrize("tensor", [green.electric, green.transverse, green.magnetic])
+def test_the_field_at_the_dipole_itself_is_refused(tensor):
+    with pytest.raises(ScenarioError, match="`separation` must not be zero: the field of a dipole at its own place"):
+        tensor(np.array([[1e-6, 0, 0], [0, 0, 0]]), 6e6)

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stochbind.checks import ComplexArray, FloatArray
+from stochbind.errors import ScenarioError
 
 #: Below this z = kr, spherical Bessel functions are summed as series.
 _SERIES_BELOW = 4.0
@@ -175,13 +176,19 @@ def electric(separation: FloatArray, wavenumber: float) -> ComplexArray:
     (..., 3, 3) complex
         G [1/m^3].
 
+    Raises
+    ------
+    ScenarioError
+        If a separation is zero.
+
     References
     ----------
     Rudolph et al., Phys. Rev. A 110, 063507 (2024), eqs. (2), (4); electrostatic: (8), (9).
     """
+    distance = _apart(separation)
     if wavenumber == 0.0:
-        return _tensor(separation, _static_radial(separation), 0.0)
-    return _tensor(separation, radial(np.linalg.norm(separation, axis=-1), wavenumber, 2), wavenumber)
+        return _tensor(separation, _static_radial(distance), 0.0)
+    return _tensor(separation, radial(distance, wavenumber, 2), wavenumber)
 
 
 def transverse(separation: FloatArray, wavenumber: float) -> ComplexArray:
@@ -196,10 +203,10 @@ def transverse(separation: FloatArray, wavenumber: float) -> ComplexArray:
     ----------
     Rudolph et al., Phys. Rev. A 110, 063507 (2024), eqs. (64), (66).
     """
-    distance = np.linalg.norm(separation, axis=-1)
+    distance = _apart(separation)
     z = wavenumber * distance
     exact = radial(distance, wavenumber, 2)
-    static = _static_radial(separation)
+    static = _static_radial(distance)
     near = z < 1.0
     small = np.where(near, z, 0.5)
     unit = wavenumber**3 / (4.0 * math.pi)
@@ -222,9 +229,17 @@ def _retarded(z: FloatArray, n: int) -> FloatArray:
     return total
 
 
-def _static_radial(separation: FloatArray) -> list[ComplexArray]:
-    distance = np.linalg.norm(separation, axis=-1).astype(np.complex128)
-    return [coefficient / (4.0 * math.pi * distance ** (2 * n + 1)) for n, coefficient in enumerate((1.0, -1.0, 3.0))]
+def _apart(separation: FloatArray) -> FloatArray:
+    """Distances, none of them zero."""
+    distance = np.asarray(np.linalg.norm(separation, axis=-1), dtype=np.float64)
+    if (distance == 0.0).any():
+        raise ScenarioError("`separation` must not be zero: the field of a dipole at its own place is infinite.")
+    return distance
+
+
+def _static_radial(distance: FloatArray) -> list[ComplexArray]:
+    r = distance.astype(np.complex128)
+    return [coefficient / (4.0 * math.pi * r ** (2 * n + 1)) for n, coefficient in enumerate((1.0, -1.0, 3.0))]
 
 
 def _tensor(separation: FloatArray, g: list[ComplexArray], wavenumber: float) -> ComplexArray:
@@ -243,7 +258,7 @@ def magnetic(separation: FloatArray, wavenumber: float) -> ComplexArray:
     Parameters, result
         As of `electric`.
     """
-    slope = radial(np.linalg.norm(separation, axis=-1), wavenumber, 1)[1]
+    slope = radial(_apart(separation), wavenumber, 1)[1]
     result: ComplexArray = (
         1j * wavenumber * slope[..., None, None] * np.einsum("ibj,...b->...ij", _LEVI_CIVITA, separation)
     )
