@@ -160,7 +160,8 @@ def _size_in_si(unit: str, kind: Kind, shown: str, number: str) -> Decimal:
         raise unknown
     si = registry.parse_units(kind.unit)
     if parsed.dimensionality != si.dimensionality:
-        raise ValueError(f'must be a {kind.name}, such as "{kind.example}", but is {shown}')
+        article = "an" if kind.name[0] in "aei" else "a"
+        raise ValueError(f'must be {article} {kind.name}, such as "{kind.example}", but is {shown}')
     size = Decimal(registry.Quantity(Decimal(1), parsed).to(si).magnitude)
     _refuse_ambiguous(powers, kind, shown, number, size)
     return size / _TWO_PI if kind.name == "frequency" and "radian" in powers else size

@@ -226,6 +226,7 @@ UNKNOWN = "has an unknown unit in"
         ("1e3", "length", NO_UNIT),
         ("5 %", "length", NO_FORM),
         ("5 dimensionless", "length", "must be a length"),
+        ("5 W", "intensity", "must be an intensity"),
         ("1064 Nm", "length", UNKNOWN),
         ("1064 N m", "length", "must be a length, such as \"1064 nm\", but is '1064 N m'"),
         ("1064 nW", "length", "must be a length"),
