@@ -426,3 +426,12 @@ values = ["425 nm", "2 um"]
     assert near.wave[0].intensity == pytest.approx(2.0 * weak.wave[0].intensity, rel=1e-12, abs=0)
     far = sweep.point(3)
     assert np.abs(far.oscillators().coupling).max() < 0.3 * np.abs(near.oscillators().coupling).max()
+
+
+def test_equilibria_far_from_the_origin_are_found_to_round_off():
+    """A metre away a place is known to 1e-16 m only: the search ends there."""
+    changes = (('origin = "given"\n', ""), ('motion = ["z"]\n', ""), ('"6 um"', '"1 m"'), ('"rayleigh"', '"mie"'))
+    scenario = read(TWEEZERS, *changes)
+    assert scenario.equilibrium.holds
+    assert scenario.origin_position[:, :2] == pytest.approx(scenario.position[:, :2], abs=1e-9)
+    assert np.abs(scenario.origin_position[:, 2]).min() > 1e-7

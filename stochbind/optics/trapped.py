@@ -21,6 +21,8 @@ LARGEST_NUMBER_OF_STEPS = 100
 LONGEST_STEP = 0.05
 #: A step below this, in wavelengths, ends the search.
 SHORTEST_STEP = 1e-11
+#: And so is one of this size, relative to the distance from the origin: places are no finer.
+ROUNDING_STEP = 1e-15
 #: Up to so many coordinates, a place that holds is searched for if the first one does not.
 LARGEST_DIAGONALISED = 300
 
@@ -223,7 +225,7 @@ class TrappedDipoles:
                     "of motion."
                 )
             longest = float(np.abs(step).max()) / wavelength
-            if longest <= SHORTEST_STEP:
+            if longest <= SHORTEST_STEP + ROUNDING_STEP * float(np.abs(place).max()) / wavelength:
                 return Equilibrium(place, matrix, _sorted(np.linalg.eigvals(matrix)), n_steps)
             place.ravel()[chosen] += step * min(1.0, LONGEST_STEP / longest)
         j, axis = divmod(int(chosen[int(np.abs(force).argmax())]), 3)
