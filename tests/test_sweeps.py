@@ -523,7 +523,7 @@ def test_what_cannot_be_swept_in_oscillators():
         ({"values": ["1 Pa"]}, ".parameter: is missing; add `parameter = ...`."),
         (axis("gas.pressure", ["1 Pa"], nmae="p"), ".nmae: is not a known field; did you mean `name`."),
         (axis("gas.pressure", ["1 Pa"], name="a b"),
-         ": `name` must be one word of letters, digits and _, but is 'a b'."),
+         ".name: must be one word of letters, digits and _, but is 'a b'."),
         (axis("gas.pressure", ["1 Pa"], name="time"), ".name: every dataset has a `time` of its own; give the axis "
                                                       'another name, such as name = "gas_pressure".'),
         (axis("particle[1].position[0]", ["3 um"]), ".parameter: every dataset has a `position` of its own; give the "
