@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import stat
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
@@ -278,7 +279,7 @@ class LocalPlace(Place):
                     raise
                 _flush_all(above for above in path.absolute().parents if above.is_relative_to(parent))
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            _remove_draft(draft)
 
     @contextlib.contextmanager
     def lock(self, part: tuple[int, int] | None = None) -> Iterator[None]:
@@ -368,6 +369,15 @@ def _has_content(file: Path) -> bool:
 def _host() -> str:
     """Name of this machine, fit for the name of a file."""
     return re.sub(r"[^A-Za-z0-9\-]", "-", socket.gethostname())[:64]
+
+
+def _remove_draft(draft: Path) -> None:
+    """Remove a draft; where a chunk failed, Zarr's threads may still be writing others into it."""
+    for _ in range(100):
+        shutil.rmtree(draft, ignore_errors=True)
+        if not os.path.lexists(draft):
+            return
+        time.sleep(0.01)
 
 
 def _remove_left_drafts(parent: Path, name: str) -> None:
