@@ -293,6 +293,7 @@ class TestFullForces:
     ("changes", "sentence"),
     [
         ((('"425 nm"', '"80 nm"'),), "Particles 0 and 1 overlap"),
+        ((('"425 nm"', '"80 nm"'),), "add up to 9e-08 m (of ellipsoids, the spheres around them); move them apart"),
         ((('radius = "45 nm"', 'semi_axes = ["45 nm", "40 nm", "40 nm"]'),), 'set "size_corrected"'),
         ((("polarization = [0.0, 1.0, 0.0]", "polarization = [1.0, 1.0, 0.0]"),), "perpendicular"),
         ((("direction = [2.0, 0.0, 0.0]", "direction = [0.0, 0.0, 0.0]"),), "direction"),

@@ -196,7 +196,7 @@ class Dipoles:
             raise ScenarioError(f"Particles {j} and {k} are at one place: give each its own `position`.")
         raise ScenarioError(
             f"Particles {j} and {k} overlap: their centres are {closest[worst]:.6g} m apart, but their radii add up "
-            f"to {touching[worst]:.6g} m; move them apart."
+            f"to {touching[worst]:.6g} m (of ellipsoids, the spheres around them); move them apart."
         )
 
     def incident(self, position: FloatArray, curvature: bool = False) -> tuple[ComplexArray, ...]:

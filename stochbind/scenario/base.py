@@ -32,6 +32,10 @@ SolverName = Literal[
     "sdeint:itoSRI2",
     "sdeint:stratSRS2",
 ]
+#: Largest error of a model that is accepted, or passes without a note.
+LARGEST_MODEL_ERROR = 0.05
+#: Largest size parameter kR for which a particle without Mie's coefficients is a dipole.
+LARGEST_SIZE_PARAMETER = 1.0
 #: Larger arrays are not compared with the self-consistent solution: it takes minutes.
 LARGEST_COMPARED = 200
 

@@ -11,14 +11,12 @@ import numpy as np
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.optics import heating, particles
 from stochbind.optics.polarizability import PASSIVE_TOLERANCE
-from stochbind.scenario.base import LARGEST_COMPARED
+from stochbind.scenario.base import LARGEST_COMPARED, LARGEST_MODEL_ERROR
 from stochbind.scenario.bodies import WITH_REACTION
 
 if TYPE_CHECKING:
     from stochbind.scenario.dipoles import DipoleScenario
 
-#: Largest error of an approximation without a note.
-LARGEST_MODEL_ERROR = 0.05
 #: Largest steady motion, in units of 1/k, over which forces of light count as linear.
 LARGEST_SPREAD = 0.3
 #: The steady motion of more coordinates than this is not looked at: it takes minutes.

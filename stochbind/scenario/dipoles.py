@@ -24,7 +24,14 @@ from stochbind.optics.recoil import Recoil
 from stochbind.optics.trapped import Equilibrium, TrappedDipoles
 from stochbind.oscillators import Oscillators
 from stochbind.scenario import dipole_notes
-from stochbind.scenario.base import LARGEST_COMPARED, Derived, Scenario, derived_errors
+from stochbind.scenario.base import (
+    LARGEST_COMPARED,
+    LARGEST_MODEL_ERROR,
+    LARGEST_SIZE_PARAMETER,
+    Derived,
+    Scenario,
+    derived_errors,
+)
 from stochbind.scenario.bodies import WITH_REACTION, DipoleParticle
 from stochbind.scenario.illumination import DipoleLight, Waves
 from stochbind.scenario.spheres import Gas
@@ -33,11 +40,7 @@ from stochbind.scenario.spheres import Gas
 SMALLEST_ROTATION = 1e-5
 #: Cross sections below this, relative to the others, are round-off.
 ROUND_OFF = 1e-12
-#: Largest error of the far field that is accepted, and of other approximations without a note.
-LARGEST_MODEL_ERROR = 0.05
-#: Largest size parameter kR for which a particle without Mie's coefficients is a dipole.
-LARGEST_SIZE_PARAMETER = 1.0
-#: And for one with them: beyond, higher multipoles scatter as much; and largest kR times refractive index.
+#: Largest kR of a particle with Mie's coefficients, beyond which higher multipoles scatter as much; and times its index.
 LARGEST_MIE_PARAMETER, LARGEST_OPTICAL_SIZE = 3.0, 100.0
 
 

@@ -21,13 +21,16 @@ from stochbind.optics.dipoles import Dipoles
 from stochbind.optics.trapped import TrappedDipoles
 from stochbind.optics.waves import parallel_tweezers
 from stochbind.oscillators import Oscillators
-from stochbind.scenario.base import LARGEST_COMPARED, Derived, Scenario, derived_errors
+from stochbind.scenario.base import (
+    LARGEST_COMPARED,
+    LARGEST_MODEL_ERROR,
+    LARGEST_SIZE_PARAMETER,
+    Derived,
+    Scenario,
+    derived_errors,
+)
 from stochbind.scenario.spheres import Gas, Light, Sphere
 
-#: Largest error of the far field, and largest change of intensity by a neighbour's tweezer, that is accepted.
-LARGEST_MODEL_ERROR = 0.05
-#: Largest size parameter kR for which a sphere is a dipole.
-LARGEST_SIZE_PARAMETER = 1.0
 #: Barrier, in thermal energies, below which a note says that a particle leaves its tweezer.
 LOWEST_BARRIER = 10.0
 
