@@ -40,7 +40,7 @@ from stochbind.scenario.spheres import Gas
 SMALLEST_ROTATION = 1e-5
 #: Cross sections below this, relative to the others, are round-off.
 ROUND_OFF = 1e-12
-#: Largest kR of a particle with Mie's coefficients, beyond which higher multipoles scatter as much; and times its index.
+#: Largest kR of one with them, beyond which higher multipoles scatter as much; and largest kR times index.
 LARGEST_MIE_PARAMETER, LARGEST_OPTICAL_SIZE = 3.0, 100.0
 
 
