@@ -14,19 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg
 
 from stochbind import amplitudes, checks
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import PlanError, ScenarioError, UnstableError
 from stochbind.forces import Force
-from stochbind.propagation import EXTENDED_PRECISION_UP_TO, Propagator, accumulated, covariance_root, propagate
+from stochbind.propagation import Propagator, covariance_root, lyapunov, propagate
 from stochbind.stability import Coordinate, Stability, stability
-
-#: Beyond so many coordinates, steady states are found by doubling: SciPy's way by Schur's form takes minutes there.
-LARGEST_SCHUR = 400
-#: Largest relative error of a stationary covariance that is returned.
-LARGEST_COVARIANCE_ERROR = 1e-6
 
 
 class Moments(NamedTuple):
@@ -242,9 +236,8 @@ class Langevin:
     def stationary(self) -> Moments:
         r"""Exact steady state: :math:`A\Sigma + \Sigma A^T + B B^T = 0` and :math:`A \mu + c = 0`.
 
-        The Lyapunov equation is solved by SciPy and refined with residuals in extended precision: at Q = 1e9 the
-        plain solution is right to 1e-7 only. Errors are relative to the largest element: variances below its
-        round-off come out as zero. Theory page, eq. (11).
+        See `stochbind.propagation.lyapunov`. Errors are relative to the largest element: variances below its round-off
+        come out as zero. Theory page, eq. (11).
 
         Raises
         ------
@@ -252,19 +245,7 @@ class Langevin:
             If a mode grows or is not damped, or double precision cannot tell.
         """
         self.require_stable("The stationary covariance")
-        kind: Any = np.longdouble if self.dimension <= EXTENDED_PRECISION_UP_TO else np.float64
-        drift = self.drift_matrix.astype(kind)
-        noise = self.noise_covariance.astype(kind)
-        # For many coordinates by doubling first; rates of very different size need Schur's form.
-        for doubling in (True, False) if self.dimension > LARGEST_SCHUR else (False,):
-            covariance = np.zeros_like(noise)
-            for _ in range(4 if kind is np.longdouble else 2):
-                half = drift @ covariance
-                step = self._lyapunov((half + half.T + noise).astype(np.float64), doubling)
-                covariance = covariance + 0.5 * (step + step.T).astype(kind)
-            resolved = np.abs(step).max() <= LARGEST_COVARIANCE_ERROR * float(np.abs(covariance).max())
-            if resolved:
-                break
+        covariance, resolved = lyapunov(self.drift_matrix, self.noise_covariance)
         if not resolved:
             raise UnstableError(
                 "The stationary covariance cannot be resolved in double precision: the slowest decay, "
@@ -280,13 +261,6 @@ class Langevin:
         for part in result:
             part.setflags(write=False)
         return result
-
-    def _lyapunov(self, noise: FloatArray, doubling: bool) -> FloatArray:
-        """X with ``A X + X A^T + noise = 0``, as double precision gives it."""
-        with checks.without_warnings():  # of bad conditioning: whether it matters is told by who asks
-            if doubling:
-                return np.nan_to_num(accumulated(self.drift_matrix, noise), posinf=1e300)
-            return np.asarray(linalg.solve_continuous_lyapunov(self.drift_matrix, -noise), dtype=np.float64)
 
     @property
     def steady(self) -> Moments | None:
