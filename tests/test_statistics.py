@@ -7,7 +7,7 @@ from scipy import stats
 
 import stochbind as sb
 import systems
-from stochbind.analysis import statistics, transfer
+from stochbind.analysis import passes, statistics, transfer
 from stochbind.errors import IncompleteError, TooFewSamplesError
 from stochbind.langevin import Langevin, Moments
 
@@ -42,7 +42,7 @@ def plain_record(data, unit, start):
 @pytest.mark.parametrize("slab", [2**30, 2000])
 @pytest.mark.parametrize(("n_trajectories", "start"), [(7, 0), (300, 3)])
 def test_record_sums(n_trajectories, start, slab, monkeypatch):
-    monkeypatch.setattr(statistics, "_SLAB_BYTES", slab)
+    monkeypatch.setattr(passes, "_SLAB_BYTES", slab)
     equations = systems.underdamped_pair().langevin()
     data = random_dataset(n_trajectories, 20)
     found = statistics.record(data, equations, start=start)

@@ -7,6 +7,8 @@ bars come from, so they should be independent.
 
 from __future__ import annotations
 
+import collections
+import itertools
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
@@ -22,8 +24,10 @@ from stochbind.langevin import Langevin
 
 #: There are at most this many cells.
 N_GROUPS = 256
-#: What is read at once, and what is worked on at once: the first should be many chunks, the second fit in the cache.
-_SLAB_BYTES, _PIECE_BYTES = 32 * 2**20, 2**20
+#: What is read at once, about; several times this is in memory.
+_SLAB_BYTES = 16 * 2**20
+#: Threads that read ahead.
+_READERS = 2
 
 
 class Pass(typing.Protocol):
@@ -38,7 +42,7 @@ class Pass(typing.Protocol):
         Parameters
         ----------
         state : (n, t, d) float
-            Scaled states `first` to ``first + t - 1`` of the window, of n trajectories; only valid during the call.
+            Scaled states `first` to ``first + t - 1`` of the window, of n trajectories; not to be changed.
         cells : (n,) int
             Cell of each trajectory in this piece, from 0. A pair of successive states belongs to the cell of the later
             one.
@@ -181,45 +185,74 @@ def read(
     """
     cells = cells or cut(dataset, start=start)
     n_trajectories, n_states = dataset.sizes["trajectory"], int(cells.edge[-1])
-    total = n_trajectories * n_states
     done = 0
-    for row, first, values in _slabs(dataset, equations, start):
-        n, t = values[0].shape[:2]
-        state = np.concatenate([value.reshape(n, t, -1) for value in values], axis=-1) / equations.unit
-        if not np.isfinite(state).all():
-            raise IncompleteError("The record has states that were never computed; finish the run first.")
-        for a, b in pairwise(
-            np.unique([first, first + t, *cells.edge[(cells.edge > first) & (cells.edge < first + t)]])
-        ):
+    for row, first, state in _slabs(dataset, equations, start):
+        n, t = state.shape[:2]
+        inner = cells.edge[(cells.edge > first) & (cells.edge < first + t)]
+        for a, b in pairwise([first, *(int(edge) for edge in inner), first + t]):
             block = int(np.searchsorted(cells.edge, a, side="right")) - 1
             where = cells.group[row : row + n] * cells.n_blocks + block
             for one in passes:
-                one.add(state[:, a - first : b - first], cells=where, first=int(a), last=bool(b == n_states))
+                one.add(state[:, a - first : b - first], cells=where, first=a, last=b == n_states)
         done += n * t
         if progress is not None:
-            progress(done, total)
+            progress(done, n_trajectories * n_states)
     interval = float(dataset["time"][1] - dataset["time"][0])
     return Reading(cells.n_groups, cells.weight, interval, n_states, n_trajectories, cells)
 
 
-def _slabs(
-    dataset: xr.Dataset, equations: Langevin, start: int
-) -> Iterator[tuple[int, int, list[npt.NDArray[np.float64]]]]:
-    """First trajectory, first state of the window and arrays of each slab; the next one is read meanwhile."""
+def _slabs(dataset: xr.Dataset, equations: Langevin, start: int) -> Iterator[tuple[int, int, FloatArray]]:
+    """First trajectory, first state of the window and scaled states of each slab; the next ones are read meanwhile."""
     names = list(dict.fromkeys(c.quantity for c in equations.coordinate))
-    n_trajectories, n_times = dataset.sizes["trajectory"], dataset.sizes["time"]
-    chunk = dataset.chunksizes.get("trajectory", (256,))[0]
-    slab = max(2, _SLAB_BYTES // (8 * equations.dimension * chunk))
-    places = [(row, column) for row in range(0, n_trajectories, chunk) for column in range(start, n_times, slab)]
+    arrays = [dataset[name].transpose("trajectory", "time", ...).data for name in names]
+    places = iter(_places(arrays[0], start, 8 * equations.dimension))
 
-    def load(row: int, column: int) -> list[npt.NDArray[np.float64]]:
-        part = dataset.isel(trajectory=slice(row, row + chunk), time=slice(column, column + slab))
-        return [part[name].to_numpy() for name in names]
+    def load(rows: slice, columns: slice) -> list[npt.NDArray[np.float64]]:
+        parts = [array[rows, columns] for array in arrays]
+        # One chunk after another in this thread: Dask's own pool costs more than it brings for so few of them.
+        return [part.compute(scheduler="synchronous") if hasattr(part, "compute") else part for part in parts]
 
-    with futures.ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(load, *places[0])
-        for index, (row, column) in enumerate(places):
-            values = ahead.result()
-            if index + 1 < len(places):
-                ahead = reader.submit(load, *places[index + 1])
-            yield row, column - start, values
+    with futures.ThreadPoolExecutor(_READERS) as readers:
+        ahead = collections.deque((place, readers.submit(load, *place)) for place in itertools.islice(places, _READERS))
+        while ahead:
+            (rows, columns), slab = ahead.popleft()
+            values = slab.result()
+            ahead.extend((place, readers.submit(load, *place)) for place in itertools.islice(places, 1))
+            state = _scaled(values, equations.unit)
+            # A sum is finite only if every number is, and takes half the time; it might overflow, too.
+            if not np.isfinite(state.sum()) and not np.isfinite(state).all():
+                raise IncompleteError("The record has states that were never computed; finish the run first.")
+            yield rows.start, columns.start - start, state
+
+
+def _scaled(values: list[npt.NDArray[np.float64]], unit: FloatArray) -> FloatArray:
+    """States (n, t, d) from arrays of quantities; coordinate by coordinate, as inner loops over two are slow."""
+    n, t = values[0].shape[:2]
+    columns = [array[..., i] for array in (value.reshape(n, t, -1) for value in values) for i in range(array.shape[2])]
+    state = np.empty((n, t, len(columns)))
+    for i, column in enumerate(columns):
+        np.divide(column, unit[i], out=state[..., i])
+    return state
+
+
+def _places(array: typing.Any, start: int, state_bytes: int) -> Iterator[tuple[slice, slice]]:
+    """Slabs of trajectories and times that are read at once: whole chunks as far as they are not too large."""
+    n_trajectories, n_times = array.shape[:2]
+    chunks = getattr(array, "chunks", None) or ((1,) * n_trajectories, (1,) * n_times)
+    largest = max(1, _SLAB_BYTES // state_bytes)
+    for rows in _merged(np.cumsum((0, *chunks[0])), max(1, largest // (n_times - start)), split=False):
+        ends = np.cumsum((0, *chunks[1]))
+        inside = np.concatenate([[start], ends[ends > start]])
+        for columns in _merged(inside, max(1, largest // (rows.stop - rows.start)), split=True):
+            yield rows, columns
+
+
+def _merged(edge: npt.NDArray[np.intp], largest: int, *, split: bool) -> Iterator[slice]:
+    """Neighbours together as far as they are not longer than something; longer ones alone, or split."""
+    first = int(edge[0])
+    while first < edge[-1]:
+        last = int(edge[np.searchsorted(edge, first + largest, side="right") - 1])
+        if last <= first:
+            last = first + largest if split else int(edge[np.searchsorted(edge, first, side="right")])
+        yield slice(first, last)
+        first = last

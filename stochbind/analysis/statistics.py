@@ -11,14 +11,13 @@ import numpy.typing as npt
 import xarray as xr
 from scipy import special
 
+from stochbind.analysis.passes import N_GROUPS as N_GROUPS
+from stochbind.analysis.passes import Cells, cut, read
+from stochbind.analysis.second_moments import SecondMoments
 from stochbind.checks import FloatArray
-from stochbind.errors import IncompleteError, TooFewSamplesError
+from stochbind.errors import TooFewSamplesError
 from stochbind.langevin import Langevin, Moments
 from stochbind.protocols import Protocol
-
-#: Trajectories are gathered in at most this many groups; error bars come from the scatter between groups.
-N_GROUPS = 256
-_SLAB_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,8 +199,8 @@ def weighted_mean(sample: FloatArray, weight: FloatArray) -> Estimate:
     return Estimate(np.asarray(mean), np.asarray(np.sqrt(scatter / (n - 1))), float(n))
 
 
-def record(dataset: xr.Dataset, equations: Langevin, *, start: int = 0) -> Record:
-    """Sum up a record, slab by slab, in bounded memory.
+def record(dataset: xr.Dataset, equations: Langevin, *, start: int = 0, cells: Cells | None = None) -> Record:
+    """Sum up a record in one reading, in bounded memory.
 
     Parameters
     ----------
@@ -211,6 +210,8 @@ def record(dataset: xr.Dataset, equations: Langevin, *, start: int = 0) -> Recor
         Whose coordinates and units are meant.
     start : int
         First state of the window.
+    cells : Cells, optional
+        How the record is cut into groups; by default as `stochbind.analysis.passes.read` does.
 
     Returns
     -------
@@ -224,54 +225,12 @@ def record(dataset: xr.Dataset, equations: Langevin, *, start: int = 0) -> Recor
     TooFewSamplesError
         If the window holds fewer than two states.
     """
-    n_trajectories, n_times = dataset.sizes["trajectory"], dataset.sizes["time"]
-    if n_times - start < 2:
-        raise TooFewSamplesError(
-            f"Averages need at least 2 states, but the window holds {n_times - start}; save more of them."
-        )
-    names = list(dict.fromkeys(c.quantity for c in equations.coordinate))
-    d = equations.dimension
-    edges = np.linspace(0, n_trajectories, min(N_GROUPS, n_trajectories) + 1).astype(int)
-    sums = {name: np.zeros((len(edges) - 1, d, d)) for name in ("second", "lagged", "first_state", "last_state")}
-    chunk = dataset.chunksizes.get("trajectory", (256,))[0]
-    group_of = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
-    slab = max(2, _SLAB_BYTES // (8 * d * chunk))
-    for row in range(0, n_trajectories, chunk):
-        rows = slice(row, min(row + chunk, n_trajectories))
-        previous: FloatArray | None = None
-        for column in range(start, n_times, slab):
-            part = dataset.isel(trajectory=rows, time=slice(column, min(column + slab, n_times)))
-            parts = [part[name].to_numpy() for name in names]
-            state = np.concatenate([value.reshape(*value.shape[:2], -1) for value in parts], axis=-1) / equations.unit
-            if not np.isfinite(state).all():
-                raise IncompleteError("The record has states that were never computed; finish the run first.")
-            joined = state if previous is None else np.concatenate([previous, state], axis=1)
-            groups = group_of[rows]
-            _add_products(sums["second"], groups, state, state)
-            _add_products(sums["lagged"], groups, joined[:, 1:], joined[:, :-1])
-            if column == start:
-                _add_products(sums["first_state"], groups, state[:, :1], state[:, :1])
-            if column + slab >= n_times:
-                _add_products(sums["last_state"], groups, state[:, -1:], state[:, -1:])
-            previous = state[:, -1:]
-    count = np.diff(edges)
-    per_group = count[:, None, None].astype(float)
-    before = (sums["second"] - sums["last_state"]) / (per_group * (n_times - start - 1))
+    cells = cells or cut(dataset, start=start)
+    moments = SecondMoments(cells.n_groups, equations.dimension)
+    reading = read(dataset, equations, [moments], start=start, cells=cells)
     return Record(
-        second=sums["second"] / (per_group * (n_times - start)),
-        before=before,
-        lagged=sums["lagged"] / (per_group * (n_times - start - 1)),
-        first_state=sums["first_state"] / per_group,
-        last_state=sums["last_state"] / per_group,
-        weight=count / n_trajectories,
-        interval=float(dataset["time"][1] - dataset["time"][0]),
-        n_states=n_times - start,
+        **moments.averages(reading), weight=reading.weight, interval=reading.interval, n_states=reading.n_states
     )
-
-
-def _add_products(sums: FloatArray, groups: npt.NDArray[np.int64], left: FloatArray, right: FloatArray) -> None:
-    """Add the products of states, summed over time, to the sums of the groups of their trajectories."""
-    np.add.at(sums, groups, left.transpose(0, 2, 1) @ right)
 
 
 def exact_record(

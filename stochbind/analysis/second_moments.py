@@ -1,0 +1,82 @@
+"""The sums of products of states that quadratic observables and the regression of the drift are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from stochbind.analysis.passes import Reading
+from stochbind.checks import FloatArray
+
+
+class SecondMoments:
+    """Sums of :math:`x_k x_k^T` and :math:`x_{k+1} x_k^T`, cell by cell: a `stochbind.analysis.passes.Pass`.
+
+    Parameters
+    ----------
+    n_groups : int
+        Number of cells.
+    dimension : int
+        Number of coordinates d.
+    """
+
+    def __init__(self, n_groups: int, dimension: int) -> None:
+        #: Over the states, over the pairs, and of the states before the first and at the end of each cell.
+        self.second, self.lagged, self.opening, self.closing = np.zeros((4, n_groups, dimension, dimension))
+        self._previous: FloatArray | None = None
+        self._cells: npt.NDArray[np.intp] | None = None
+
+    def add(self, state: FloatArray, *, cells: npt.NDArray[np.intp], first: int, last: bool) -> None:
+        """Take the next piece; see `stochbind.analysis.passes.Pass`."""
+        del first
+        _add_products(self.second, cells, state, state)
+        _add_products(self.lagged, cells, state[:, 1:], state[:, :-1])
+        if self._previous is None or self._cells is None:
+            _add_products(self.opening, cells, state[:, :1], state[:, :1])
+        else:
+            _add_products(self.lagged, cells, state[:, :1], self._previous)
+            if self._cells[0] != cells[0]:  # the next block of time
+                _add_products(self.closing, self._cells, self._previous, self._previous)
+                _add_products(self.opening, cells, self._previous, self._previous)
+        if last:
+            _add_products(self.closing, cells, state[:, -1:], state[:, -1:])
+        self._previous, self._cells = (None, None) if last else (state[:, -1:].copy(), cells)
+
+    def averages(self, reading: Reading) -> dict[str, FloatArray]:
+        r"""Averages that, weighted by the shares of the cells, add up to those of the whole window exactly.
+
+        With n states in a window, b of them in a block, the averages over pairs of the cells are over
+        :math:`b (n - 1) / n` pairs, although the first block has one pair less than the others. The first state of a
+        cell is that of the window, and its last state is this one and n/b times the gain in the block: so the gain per
+        time of a cell is that of its block.
+
+        Parameters
+        ----------
+        reading : Reading
+            Of the reading that added up these sums.
+
+        Returns
+        -------
+        dict of str to (n_groups, d, d) float
+            `second`, `before`, `lagged`, `first_state` and `last_state`, as in `stochbind.analysis.statistics.Record`.
+        """
+        n, n_blocks = reading.n_states, reading.cells.n_blocks
+        states = (reading.weight * (reading.n_trajectories * n))[:, None, None]
+        pairs = states * ((n - 1) / n)
+        before = self.second - self.closing
+        first_block = np.arange(reading.n_groups) % n_blocks == 0
+        before[~first_block] += self.opening[~first_block]
+        trajectories = np.repeat(np.bincount(reading.cells.group), n_blocks)[:, None, None]
+        first_state = np.repeat(self.opening[first_block] / trajectories[first_block], n_blocks, axis=0)
+        return {
+            "second": self.second / states,
+            "before": before / pairs,
+            "lagged": self.lagged / pairs,
+            "first_state": first_state,
+            "last_state": first_state + (self.closing - self.opening) * (n / states),
+        }
+
+
+def _add_products(sums: FloatArray, cells: npt.NDArray[np.intp], left: FloatArray, right: FloatArray) -> None:
+    """Add the products of states, summed over time, to the sums of the cells of their trajectories."""
+    np.add.at(sums, cells, left.transpose(0, 2, 1) @ right)
