@@ -15,6 +15,7 @@ For each pair the *strong* direction is the one with the larger effect. Two meas
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -86,6 +87,43 @@ def pairs(strength: FloatArray) -> list[Direction]:
         for k in range(j + 1, len(strength))
         if strength[j, k] > 0 or strength[k, j] > 0
     ]
+
+
+def jackknife(
+    sums: FloatArray, function: Callable[[FloatArray], FloatArray], *, n_groups: int = _GROUPS
+) -> tuple[Estimate, FloatArray]:
+    """Smooth function of sums over a record, with its error bar by leaving out one group after another.
+
+    Parameters
+    ----------
+    sums : (n_cells, ...) float
+        Sums of independent cells.
+    function : callable
+        From sums, (..., *shape), to values (..., *result).
+    n_groups : int
+        Cells are gathered in at most so many groups.
+
+    Returns
+    -------
+    estimate : Estimate
+        Of the sum of all.
+    replicate : (n_groups, *result) float
+        Without each group in turn.
+
+    Raises
+    ------
+    TooFewSamplesError
+        If there are fewer than two cells.
+    """
+    n = min(len(sums), n_groups)
+    if n < 2:
+        raise TooFewSamplesError("Error bars need at least 2 independent parts of a record, but there is 1; run more.")
+    edge = np.linspace(0, len(sums), n + 1).astype(int)[:-1]
+    group = np.add.reduceat(sums, edge, axis=0)
+    total = group.sum(axis=0)
+    replicate = function(total - group)
+    scatter = ((replicate - replicate.mean(axis=0)) ** 2).sum(axis=0)
+    return Estimate(function(total[None])[0], np.sqrt((n - 1) / n * scatter), float(n)), replicate
 
 
 def energy_transfer(array: Oscillators, record: Record) -> Transfers:
