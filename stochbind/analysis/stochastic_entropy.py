@@ -23,7 +23,7 @@ import numpy as np
 
 from stochbind import checks
 from stochbind.checks import FloatArray
-from stochbind.errors import PlanError, ScenarioError
+from stochbind.errors import NoiseError, PlanError, ScenarioError
 from stochbind.langevin import Langevin
 from stochbind.propagation import covariance_root
 from stochbind.stability import Coordinate
@@ -52,7 +52,9 @@ class SampledChain:
     Raises
     ------
     ScenarioError
-        If there are forces beyond the linear ones, a direction without noise, or a steady velocity.
+        If there are forces beyond the linear ones, or a steady velocity.
+    NoiseError
+        If there is a direction without noise of its own.
     UnstableError
         If there is no steady state.
     PlanError
@@ -260,22 +262,24 @@ class SampledChain:
 
 
 def _require_noise(equations: Langevin) -> None:
-    """Raise `ScenarioError` unless noise drives every driven coordinate, or all where none is told to be driven."""
+    """Raise `NoiseError` unless noise drives every driven coordinate, or all where none is told to be driven."""
     driven = equations.driven if len(equations.driven) else np.arange(equations.dimension)
     noise = equations.noise_covariance[np.ix_(driven, driven)]
     silent = np.flatnonzero(np.diagonal(noise) <= 0)
     if len(silent):
-        raise ScenarioError(
+        raise NoiseError(
             "The entropy produced along a path needs noise along every coordinate that forces drive, but there is none "
-            f"along {_name(equations.coordinate[driven[silent[0]]])}; give it a bath above zero temperature."
+            f"along {_name(equations.coordinate[driven[silent[0]]])}; give it a bath above zero temperature.",
+            0.0,
         )
     deviation = np.sqrt(np.diagonal(noise))
     value, vector = np.linalg.eigh(noise / np.outer(deviation, deviation))
     if value[0] < _DEGENERATE:
         who = equations.coordinate[driven[int(np.abs(vector[:, 0]).argmax())]]
-        raise ScenarioError(
+        raise NoiseError(
             "The entropy produced along a path needs noise in every direction, but the noise along "
-            f"{_name(who)} follows from that along others; give each a bath of its own."
+            f"{_name(who)} follows from that along others; give each a bath of its own.",
+            float(value[0]),
         )
 
 
@@ -286,9 +290,10 @@ def _inverse_root(covariance: FloatArray, equations: Langevin, what: str) -> Flo
     value, vector = np.linalg.eigh(covariance / np.outer(scale, scale))
     if not (deviation > 0).all() or value[0] < _DEGENERATE * value[-1]:
         who = int(np.abs(vector[:, 0]).argmax())
-        raise ScenarioError(
+        raise NoiseError(
             f"The entropy produced along a path cannot be resolved: {what} leaves a direction, mostly along "
-            f"{_name(equations.coordinate[who])}, without noise of its own; use another interval, or give it a bath."
+            f"{_name(equations.coordinate[who])}, without noise of its own; use another interval, or give it a bath.",
+            float(value[0] / value[-1]),
         )
     result: FloatArray = (vector / np.sqrt(value)).T / deviation
     return result

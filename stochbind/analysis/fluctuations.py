@@ -1,0 +1,401 @@
+r"""Fluctuation theorems as tests of a simulation.
+
+The entropy :math:`\Delta s` produced along a stretch of a record (`stochbind.analysis.stochastic_entropy`) is computed
+with the exact equations. If the record obeys them, then in the steady state
+
+.. math:: \langle e^{-\Delta s} \rangle = 1 \qquad\text{and}\qquad p(\Delta s) = e^{\Delta s}\,p(-\Delta s),
+
+the integral and the detailed theorem. The latter is told without a histogram: for any odd g,
+
+.. math:: \langle g(\Delta s)\,[1 - \tanh(\Delta s/2)] \rangle = 0.
+
+No temperature, coupling or step is fitted, so that a record of other equations fails. The tests are not equally sharp:
+
+- the integral theorem holds for *any* law of the first state of a stretch, overdamped: it judges the steps alone. A
+  record that has not reached the steady state passes it, and fails the detailed one;
+- in equilibrium no path produces entropy, and the tests see nothing at all: not even a wrong temperature, or a wrong
+  time step;
+- averages of :math:`e^{-\Delta s}` are made by rare paths. So stretches are short, about one :math:`k_B` each, and the
+  tests of the detailed theorem, of bounded quantities, are the sharper ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from stochbind.analysis import currents, passes
+from stochbind.analysis.online import group_mean
+from stochbind.analysis.statistics import Estimate
+from stochbind.analysis.stochastic_entropy import SampledChain
+from stochbind.checks import FloatArray
+from stochbind.errors import PlanError, TooFewSamplesError
+from stochbind.langevin import Langevin
+
+#: Entropy wanted along a stretch, and most that one step may produce, in units of Boltzmann's constant.
+_WANTED, _LARGEST = 1.5, 40.0
+#: Stretches get no longer; their law is computed step by step. What they tell together hardly depends on it.
+_LONGEST = 2048
+#: Largest mean square of exp(-entropy): its average takes this many times more paths than if all were alike.
+_SPREAD = 4.0
+#: Below this mean entropy of the longest stretch there is nothing to test: it is round-off.
+_NOTHING = 1e-6
+#: Fewest stretches with negative entropy, and fewest effective ones in the average of exp(-entropy), for a verdict.
+_FEWEST = 30.0
+#: Edges of the histogram of entropy, in units of Boltzmann's constant; the outer bins reach to infinity.
+EDGE = np.linspace(-10.0, 10.0, 201)
+
+
+class Test(NamedTuple):
+    """One test of a simulation.
+
+    Attributes
+    ----------
+    name : str
+        What is tested.
+    estimate : Estimate
+        Value of the record.
+    exact : float
+        What it is if the record obeys the equations.
+    """
+
+    name: str
+    estimate: Estimate
+    exact: float
+
+
+@dataclass(frozen=True, eq=False)
+class Fluctuations:
+    """Fluctuation theorems of a record.
+
+    Attributes
+    ----------
+    tests : tuple of Test
+        "integral fluctuation theorem" (exact value 1), "detailed fluctuation theorem, sign" and ", weighted" (0),
+        "slope of ln p(s)/p(-s)" (1), and "entropy production of kept states" [1/s]; those that the record decides.
+    notes : tuple of str
+        What it does not decide, and why.
+    stretch : int
+        Number of steps in a stretch.
+    duration : float
+        Its length [s].
+    mean_entropy : float
+        Exact mean entropy produced in a stretch, in units of Boltzmann's constant.
+    n_stretches : int
+        Number of stretches.
+    count : (n_bins,) float
+        Stretches with their entropy in each bin of `EDGE`.
+    """
+
+    tests: tuple[Test, ...]
+    notes: tuple[str, ...]
+    stretch: int
+    duration: float
+    mean_entropy: float
+    n_stretches: int
+    count: FloatArray
+
+    @property
+    def logarithmic_ratio(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        r""":math:`\ln p(s)/p(-s)` by bins, for a figure: s, the value, and its standard error.
+
+        The error is that of independent stretches. Only bins that are not empty on either side; the outermost, which
+        reach to infinity, are left out.
+        """
+        half = len(self.count) // 2
+        forward, backward = self.count[half:-1], self.count[1:half][::-1]
+        kept = (forward > 0) & (backward > 0)
+        place = 0.5 * (EDGE[half:-2] + EDGE[half + 1 : -1])[kept]
+        forward, backward = forward[kept], backward[kept]
+        return place, np.log(forward / backward), np.sqrt(1.0 / forward + 1.0 / backward)
+
+
+def choose_stretch(chain: SampledChain, n_steps: int) -> int:
+    """Number of steps over which to add up entropy.
+
+    So many that about 1.5 k_B are produced, but fewer where rare paths would rule the average of exp(-entropy), by its
+    exact mean square and third moment; and no more than there are.
+
+    Parameters
+    ----------
+    chain : SampledChain
+        The exact law of the record.
+    n_steps : int
+        Number of steps of the record.
+
+    Returns
+    -------
+    int
+        Number of steps, at least one.
+
+    Raises
+    ------
+    TooFewSamplesError
+        If a single step already produces more than 40 k_B, or all of them nothing.
+    """
+    if n_steps < 1:
+        raise TooFewSamplesError(f"Entropy along a path needs at least 2 states, but there are {n_steps + 1}.")
+    if chain.mean(1) > _LARGEST:
+        raise TooFewSamplesError(
+            f"The fluctuation theorems are undetermined: between two states, {chain.interval:.4g} s apart, "
+            f"{chain.mean(1):.4g} k_B are produced on average, and no path ever runs backwards; keep states more often."
+        )
+    if chain.mean(n_steps) < _NOTHING:
+        raise TooFewSamplesError(
+            f"There is nothing to test: along the whole record {max(chain.mean(n_steps), 0.0):.3g} k_B are produced on "
+            "average, as in equilibrium, where paths look alike forwards and backwards; use unequal baths or a "
+            "non-reciprocal coupling."
+        )
+    wanted = (_WANTED - chain.reversal) / max(chain.per_step, 1e-300)
+    longest = int(np.clip(wanted, 1, min(n_steps, _LONGEST)))
+    square, cube = (chain.generating_function(exponent, longest) for exponent in (2.0, 3.0))
+    good = np.flatnonzero((square <= _SPREAD) & np.isfinite(cube))
+    return int(good[-1]) + 1 if len(good) else 1
+
+
+class EntropyPass:
+    """Entropy produced along stretches of a record, and currents in them, added up group by group: a `passes.Pass`.
+
+    A stretch ends where the next begins; one that ends in another block of time than it began counts to the later one.
+
+    Parameters
+    ----------
+    chain : SampledChain
+        The exact law of the record.
+    n_groups : int
+        Number of cells.
+    stretch : int
+        Number of steps in a stretch; see `choose_stretch`.
+    current : sequence of currents.Current, optional
+        Currents that change sign when time runs backwards: such as work, which depend on how positions move.
+
+    Raises
+    ------
+    PlanError
+        If a current depends on more than how positions move.
+    """
+
+    def __init__(
+        self, chain: SampledChain, n_groups: int, stretch: int, *, current: Sequence[currents.Current] = ()
+    ) -> None:
+        odd = chain.parity < 0
+        for one in current:
+            if one.rate.any() or one.constant or one.circulation[odd].any() or one.circulation[:, odd].any():
+                raise PlanError(
+                    f"The current {one.name!r} depends on more than how positions move, so that it cannot be found "
+                    "from kept states; use work."
+                )
+        self.chain, self.stretch, self.current = chain, stretch, tuple(current)
+        #: Sums by group: number of stretches, then of entropy, its functions, and currents; see `_functions`.
+        self.sums = np.zeros((n_groups, 1 + len(_FUNCTIONS) + 2 * len(self.current)))
+        #: Number of stretches by group and bin, and their entropy.
+        self.histogram = np.zeros((2, n_groups, len(EDGE) - 1))
+
+    def add(self, state: FloatArray, *, cells: npt.NDArray[np.intp], first: int, last: bool) -> None:
+        """Take the next piece; see `stochbind.analysis.passes.Pass`."""
+        if first == 0:
+            self._begin = self._previous = state[:, 0].copy()
+            self._open = np.zeros((1 + len(self.current), len(state)))
+            joined, offset = state, 0
+        else:
+            joined, offset = np.concatenate([self._previous[:, None], state], axis=1), first - 1
+        n_steps = joined.shape[1] - 1
+        # Whole stretches end at these states of the piece, counted from its first.
+        end = np.arange(-offset % self.stretch or self.stretch, n_steps + 1, self.stretch)
+        added = np.stack([self._entropy(joined), *(self._current(one, joined) for one in self.current)])
+        total = np.concatenate([np.zeros((*added.shape[:2], 1)), np.cumsum(added, axis=2)], axis=2)
+        if len(end):
+            whole = np.diff(total[..., end], axis=2, prepend=0.0)
+            whole[..., 0] += self._open
+            edges = np.concatenate([self._begin[:, None], joined[:, end]], axis=1)
+            whole[0] += self.chain.system(edges[:, :-1], edges[:, 1:])
+            self._count(whole, cells)
+            self._begin = joined[:, end[-1]].copy()
+            self._open = total[..., -1] - total[..., end[-1]]
+        else:
+            self._open = self._open + total[..., -1]
+        self._previous = joined[:, -1].copy()
+        if last:
+            del self._begin, self._previous, self._open
+
+    def _entropy(self, joined: FloatArray) -> FloatArray:
+        return self.chain.medium(joined[:, :-1], joined[:, 1:])
+
+    @staticmethod
+    def _current(current: currents.Current, joined: FloatArray) -> FloatArray:
+        middle, change = joined[:, 1:] + joined[:, :-1], np.diff(joined, axis=1)
+        rows, columns = np.nonzero(current.circulation)
+        weight = 0.5 * current.circulation[rows, columns]
+        result: FloatArray = np.einsum("p,ntp,ntp->nt", weight, middle[..., rows], change[..., columns])
+        return result
+
+    def _count(self, whole: FloatArray, cells: npt.NDArray[np.intp]) -> None:
+        """Add whole stretches, (1 + n_currents, n, m), to the sums."""
+        entropy = whole[0]
+        functions = [np.ones_like(entropy), *(function(entropy) for function in _FUNCTIONS.values())]
+        values = np.stack([*functions, *whole[1:], *whole[1:] ** 2], axis=-1).sum(axis=1)
+        np.add.at(self.sums, cells, values)
+        place = np.clip(np.searchsorted(EDGE, entropy, side="right") - 1, 0, len(EDGE) - 2)
+        where = (np.broadcast_to(cells[:, None], place.shape), place)
+        np.add.at(self.histogram[0], where, 1.0)
+        np.add.at(self.histogram[1], where, entropy)
+
+    def mean(self, function: str) -> Estimate:
+        """Mean over stretches of a function of the entropy: a name in the table of this module."""
+        index = 1 + list(_FUNCTIONS).index(function)
+        return group_mean(self._mean_of(index), self.sums[:, 0])
+
+    def _mean_of(self, index: int) -> FloatArray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            result: FloatArray = self.sums[:, index] / self.sums[:, 0]
+        return result
+
+    def slope(self) -> Estimate:
+        r"""Slope of :math:`\ln p(s)/p(-s)` over s, which the detailed theorem says is one.
+
+        The most likely one, given the absolute values: an entropy of this size is positive with probability
+        :math:`1/(1 + e^{-\beta|s|})`.
+        """
+        return leave_one_out(_most_likely_slope, np.moveaxis(self.histogram, 1, 0))
+
+    def result(self) -> Fluctuations:
+        """All tests that the record decides.
+
+        Raises
+        ------
+        TooFewSamplesError
+            If fewer than two groups hold a stretch.
+        """
+        chain, notes, tests = self.chain, [], []
+        n = float(self.sums[:, 0].sum())
+        duration = self.stretch * chain.interval
+        entropy = self.mean("entropy")
+        weight = self.sums[:, 1 + list(_FUNCTIONS).index("exponential")].sum()
+        effective = weight**2 / self.sums[:, 1 + list(_FUNCTIONS).index("exponential square")].sum()
+        square = chain.generating_function(2.0, self.stretch)[-1]
+        if effective >= _FEWEST and math.isfinite(square):
+            tests.append(Test("integral fluctuation theorem", self.mean("exponential"), 1.0))
+        else:
+            notes.append(
+                f"The integral fluctuation theorem is undetermined: {effective:.3g} of {n:.0f} stretches decide the "
+                f"average, of {chain.mean(self.stretch):.3g} k_B each; keep states more often, or run longer."
+            )
+        backwards = float(self.histogram[0, :, : len(EDGE) // 2].sum())
+        if min(backwards, n - backwards) >= _FEWEST:
+            tests += [
+                Test("detailed fluctuation theorem, sign", self.mean("sign"), 0.0),
+                Test("detailed fluctuation theorem, weighted", self.mean("weighted"), 0.0),
+                Test("slope of ln p(s)/p(-s)", self.slope(), 1.0),
+            ]
+        else:
+            notes.append(
+                f"The detailed fluctuation theorem is undetermined: {backwards:.0f} of {n:.0f} stretches produced "
+                "negative entropy; keep states more often, or run longer."
+            )
+        exact = chain.mean(self.stretch)
+        rate = Estimate(entropy.value / duration, entropy.stderr / duration, entropy.n_eff)
+        tests.append(Test("entropy production of kept states", rate, exact / duration))
+        count: FloatArray = self.histogram[0].sum(axis=0)
+        return Fluctuations(tuple(tests), tuple(notes), self.stretch, duration, exact, int(n), count)
+
+
+def fluctuation_tests(dataset: xr.Dataset, equations: Langevin, *, start: int = 0) -> Fluctuations:
+    """Test a record against the fluctuation theorems of its equations.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        With `position`, and `velocity` unless overdamped, in SI, from a state on that should be steady.
+    equations : Langevin
+        What it should obey, without drives.
+    start : int
+        First state of the window.
+
+    Returns
+    -------
+    Fluctuations
+        The tests.
+
+    Raises
+    ------
+    ScenarioError, NoiseError, UnstableError
+        If the equations do not tell the entropy of a path; see `SampledChain`.
+    TooFewSamplesError
+        If there are fewer than two trajectories or states, or there is nothing to test; see `choose_stretch`.
+    """
+    cells = passes.cut(dataset, start=start)
+    time = dataset["time"]
+    chain = SampledChain(equations, float(time[1] - time[0]))
+    stretch = choose_stretch(chain, int(cells.edge[-1]) - 1)
+    one = EntropyPass(chain, cells.n_groups, stretch)
+    passes.read(dataset, equations, [one], start=start, cells=cells)
+    return one.result()
+
+
+def leave_one_out(function: Callable[[FloatArray], FloatArray], sums: FloatArray) -> Estimate:
+    """Estimate of a smooth function of sums, with the error bar of the jackknife over groups.
+
+    Parameters
+    ----------
+    function : callable
+        From sums of shape (n, ...) to values (n, ...).
+    sums : (n_groups, ...) float
+        Sums of each group.
+
+    Returns
+    -------
+    Estimate
+        The value of all sums together.
+
+    Raises
+    ------
+    TooFewSamplesError
+        If there are fewer than two groups.
+    """
+    kept = sums[np.any(sums != 0, axis=tuple(range(1, sums.ndim)))]
+    n = len(kept)
+    if n < 2:
+        raise TooFewSamplesError(f"Error bars need at least 2 groups of trajectories, but there are {n}; run more.")
+    total = kept.sum(axis=0)
+    value, replicate = function(total[None])[0], function(total - kept)
+    scatter = ((replicate - replicate.mean(axis=0)) ** 2).sum(axis=0)
+    return Estimate(np.asarray(value), np.asarray(np.sqrt((n - 1) / n * scatter)), float(n))
+
+
+def _most_likely_slope(histogram: FloatArray) -> FloatArray:
+    """Slope from counts and sums of entropy in bins, (n, 2, n_bins); infinite if all entropies have one sign."""
+    half = histogram.shape[-1] // 2
+    folded = histogram[..., half:], histogram[..., :half][..., ::-1]
+    number = folded[0][:, 0] + folded[1][:, 0]
+    surplus = folded[0][:, 0] - folded[1][:, 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = np.where(number > 0, (folded[0][:, 1] - folded[1][:, 1]) / number, 0.0)
+    slope = np.zeros(len(histogram))
+    # From zero on, Newton's steps never pass the root: the score is convex up to it.
+    for _ in range(60):
+        angle = np.tanh(0.5 * slope[:, None] * size)
+        score = (size * (surplus - number * angle)).sum(axis=1)
+        curvature = (0.5 * size**2 * number * (1.0 - angle**2)).sum(axis=1)
+        change = score / np.maximum(curvature, 1e-300)
+        slope = slope + change
+        if np.abs(change).max() <= 1e-12 * np.abs(slope).max():
+            break
+    return slope
+
+
+#: Functions of the entropy of a stretch that are averaged.
+_FUNCTIONS: dict[str, Any] = {
+    "entropy": lambda s: s,
+    "entropy square": lambda s: s**2,
+    # Bounded, for records of other equations, which may produce any entropy.
+    "exponential": lambda s: np.exp(np.minimum(-s, 300.0)),
+    "exponential square": lambda s: np.exp(2.0 * np.minimum(-s, 300.0)),
+    "sign": lambda s: np.sign(s) * (1.0 - np.tanh(0.5 * s)),
+    "weighted": lambda s: s * (1.0 - np.tanh(0.5 * s)),
+}
