@@ -47,11 +47,13 @@ def autocorrelation(series: FloatArray) -> FloatArray:
         raise TooFewSamplesError(f"`series` must hold at least 2 samples in the order of time, but holds {t}.")
     deviation = series - series.mean()
     scale = float(np.abs(deviation).max())
+    result: FloatArray = np.eye(1, t)[0]
     if scale == 0.0:
-        return np.eye(1, t)[0]
+        return result
     power = np.abs(fft.rfft(deviation / scale, fft.next_fast_len(2 * t, real=True), axis=1)) ** 2
     total: FloatArray = fft.irfft(power.mean(axis=0), fft.next_fast_len(2 * t, real=True))[:t]
-    return total / total[0] * (t / np.arange(t, 0, -1))
+    result = total / total[0] * (t / np.arange(t, 0, -1))
+    return result
 
 
 def autocorrelation_time(series: FloatArray) -> float:

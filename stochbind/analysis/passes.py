@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import math
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
@@ -18,12 +19,19 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from stochbind.analysis.autocorrelation import autocorrelation_time
 from stochbind.checks import FloatArray
 from stochbind.errors import IncompleteError, TooFewSamplesError
 from stochbind.langevin import Langevin
 
 #: There are at most this many cells.
 N_GROUPS = 256
+#: So many trajectories tell error bars by themselves; fewer are cut in time as well, into so many cells at most.
+_MANY_TRAJECTORIES, _MOST_CELLS = 32, 64
+#: Length of blocks of time in integrated autocorrelation times, and fewest cells that come of such cuts.
+BLOCK_LENGTH, FEWEST_CELLS = 16.0, 8
+#: Size of the series by which correlations are measured, and fewest bins of them.
+_SERIES_BYTES, _FEWEST_BINS = 32 * 2**20, 2**10
 #: What is read at once, about; several times this is in memory.
 _SLAB_BYTES = 16 * 2**20
 #: Threads that read ahead.
@@ -114,7 +122,7 @@ class Reading(typing.NamedTuple):
 
 
 def cut(dataset: xr.Dataset, *, start: int = 0, n_blocks: int = 1) -> Cells:
-    """Cut a record into at most 256 cells.
+    """Cut a record into at most 256 cells; into one for each block of time, if there are more blocks than that.
 
     Parameters
     ----------
@@ -133,16 +141,92 @@ def cut(dataset: xr.Dataset, *, start: int = 0, n_blocks: int = 1) -> Cells:
     Raises
     ------
     TooFewSamplesError
-        If the window holds fewer than two states.
+        If the window holds fewer than two states, or fewer than there are blocks.
     """
     n_trajectories, n_states = dataset.sizes["trajectory"], dataset.sizes["time"] - start
-    if n_states < 2:
+    if n_states < max(2, n_blocks):
         raise TooFewSamplesError(
-            f"Averages need at least 2 states, but the window holds {n_states}; save more of them."
+            f"Averages need at least {max(2, n_blocks)} states, but the window holds {n_states}; save more of them."
         )
     count = max(1, min(N_GROUPS // n_blocks, n_trajectories))
     group = np.repeat(np.arange(count), np.diff(np.linspace(0, n_trajectories, count + 1).astype(int)))
     return Cells(group, np.linspace(0, n_states, n_blocks + 1).astype(np.intp))
+
+
+def independent_cells(dataset: xr.Dataset, equations: Langevin, *, start: int = 0) -> Cells:
+    """Cut a record of a steady state into at most 256 cells that are as good as independent.
+
+    Trajectories are independent. Where they are fewer than 32, the record is cut in time as well, into blocks that are
+    long beside the autocorrelation times of the squares of the coordinates, and of the energies of the particles: that
+    of a weakly damped oscillator is its decay time, and not its period. They are measured in a reading of their own.
+    Where the record is so short that there would be fewer than 8 cells, it is not cut in time. Averages that change
+    along the window should not be cut in time: what blocks differ by is then not only noise.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        As for `read`.
+    equations : Langevin
+        Whose coordinates and units are meant.
+    start : int
+        First state of the window.
+
+    Returns
+    -------
+    Cells
+        The cut.
+
+    Raises
+    ------
+    IncompleteError
+        If states are missing.
+    TooFewSamplesError
+        If the window holds fewer than two states.
+    """
+    whole = cut(dataset, start=start)
+    n_trajectories, n_states = len(whole.group), int(whole.edge[-1])
+    if n_trajectories >= _MANY_TRAJECTORIES:
+        return whole
+    squares = _Squares(equations, n_trajectories, n_states)
+    read(dataset, equations, [squares], start=start, cells=whole)
+    n_blocks = min(int(n_states / (BLOCK_LENGTH * squares.correlation_time)), _MOST_CELLS // n_trajectories)
+    if n_blocks * n_trajectories < FEWEST_CELLS:
+        return whole
+    return cut(dataset, start=start, n_blocks=n_blocks)
+
+
+class _Squares:
+    """Squares of the coordinates and energies of particles, in series of bins: a `Pass` of one cell a trajectory."""
+
+    def __init__(self, equations: Langevin, n_trajectories: int, n_states: int) -> None:
+        self._position, self._velocity = equations.select("position"), equations.select("velocity")
+        n_series = equations.dimension + len(self._velocity)
+        n_bins = max(_FEWEST_BINS, _SERIES_BYTES // (8 * n_trajectories * n_series))
+        self._width = -(-n_states // n_bins)
+        self._n_states = n_states
+        self._series = np.zeros((n_series, n_trajectories, -(-n_states // self._width)))
+
+    def add(self, state: FloatArray, *, cells: npt.NDArray[np.intp], first: int, last: bool) -> None:
+        """Take the next piece; see `Pass`."""
+        del last
+        edge = np.arange(first - first % self._width, first + state.shape[1], self._width)
+        bins, begin = edge // self._width, np.maximum(edge - first, 0)
+        d = state.shape[2]
+        for i in range(d):
+            self._series[i, cells[0] : cells[-1] + 1, bins[0] : bins[-1] + 1] += np.add.reduceat(
+                state[..., i] ** 2, begin, axis=1
+            )
+
+    @property
+    def correlation_time(self) -> float:
+        """The longest integrated autocorrelation time, in states; at least that of independent ones."""
+        d, n = self._series.shape[0] - len(self._velocity), len(self._velocity)
+        self._series[d:] = self._series[self._position[:n]] + self._series[self._velocity]
+        whole = self._n_states // self._width  # the last bin may be shorter
+        if whole < 2:
+            return math.inf
+        longest = max(autocorrelation_time(series[:, :whole]) for series in self._series)
+        return self._width * max(longest, 0.5)
 
 
 def read(
@@ -167,7 +251,7 @@ def read(
     start : int
         First state of the window.
     cells : Cells, optional
-        How the record is cut; by default `cut` decides.
+        How the record is cut; by default `independent_cells` decides.
     progress : callable, optional
         Called with the numbers of states read and of all states.
 
@@ -183,7 +267,7 @@ def read(
     TooFewSamplesError
         If the window holds fewer than two states.
     """
-    cells = cells or cut(dataset, start=start)
+    cells = cells or independent_cells(dataset, equations, start=start)
     n_trajectories, n_states = dataset.sizes["trajectory"], int(cells.edge[-1])
     done = 0
     for row, first, state in _slabs(dataset, equations, start):

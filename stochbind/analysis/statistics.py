@@ -12,7 +12,7 @@ import xarray as xr
 from scipy import special
 
 from stochbind.analysis.passes import N_GROUPS as N_GROUPS
-from stochbind.analysis.passes import Cells, cut, read
+from stochbind.analysis.passes import Cells, independent_cells, read
 from stochbind.analysis.second_moments import SecondMoments
 from stochbind.checks import FloatArray
 from stochbind.errors import TooFewSamplesError
@@ -211,7 +211,7 @@ def record(dataset: xr.Dataset, equations: Langevin, *, start: int = 0, cells: C
     start : int
         First state of the window.
     cells : Cells, optional
-        How the record is cut into groups; by default as `stochbind.analysis.passes.read` does.
+        How the record is cut into groups; by default `stochbind.analysis.passes.independent_cells`.
 
     Returns
     -------
@@ -225,7 +225,7 @@ def record(dataset: xr.Dataset, equations: Langevin, *, start: int = 0, cells: C
     TooFewSamplesError
         If the window holds fewer than two states.
     """
-    cells = cells or cut(dataset, start=start)
+    cells = cells or independent_cells(dataset, equations, start=start)
     moments = SecondMoments(cells.n_groups, equations.dimension)
     reading = read(dataset, equations, [moments], start=start, cells=cells)
     return Record(
