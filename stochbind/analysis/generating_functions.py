@@ -29,13 +29,17 @@ from stochbind.langevin import Langevin
 
 #: Largest norm of the exponent of one step: beyond, columns of its matrix become parallel.
 _LARGEST_EXPONENT = 4.0
+#: Logarithm of a characteristic function that counts as zero, and most points at which it is computed.
+_NEGLIGIBLE, _MOST_POINTS = -11.5, 2**12
 
 
 def scaled(equations: Langevin, current: Current, k: float) -> float:
     r"""Scaled cumulant generating function :math:`\lambda(k) = \lim \ln\langle e^{kJ}\rangle / t` [1/s].
 
-    For the entropy current :math:`\lambda(k) = \lambda(-1-k)`, the symmetry of Gallavotti and Cohen, wherever both are
-    finite. A difference of energies at the ends, such as between heat and work, does not change it where it is finite.
+    From the steady state on. For the entropy current :math:`\lambda(k) = \lambda(-1-k)` for :math:`-1 < k < 0`, the
+    symmetry of Gallavotti and Cohen. At and beyond the ends of the range of k where the motion in between decides, rare
+    first or last states rule, as they do for entropy at k = -1: what leaves to the surroundings, without the change of
+    the state, does not obey the integral theorem (van Zon and Cohen, Phys. Rev. Lett. 91, 110601 (2003)).
 
     Parameters
     ----------
@@ -49,19 +53,21 @@ def scaled(equations: Langevin, current: Current, k: float) -> float:
     Returns
     -------
     float
-        The function; infinite beyond the range of k where the mean exists.
+        The function; infinite where first or last states rule, though the mean may still exist.
     """
     steady = steady_covariance(equations)
     tilted, source, constant = _tilted(equations, current, k)
     noise = equations.noise_covariance
+    root, one = equations.noise_matrix, np.eye(len(source))
     try:
-        root = equations.noise_matrix
-        solution = -linalg.solve_continuous_are(tilted, root, -source, np.eye(len(source)))
+        solution = -linalg.solve_continuous_are(tilted, root, -source, one)
+        repelling = linalg.solve_continuous_are(-tilted, root, -source, one)
     except (np.linalg.LinAlgError, ValueError):
         return math.inf
-    solution = 0.5 * (solution + solution.T)
+    # The mean over first states exists; and from the last ones, where Q = 0, the equation runs to this solution.
     start = linalg.sqrtm(steady).real
-    if np.linalg.eigvalsh(start @ solution @ start)[-1] > 1.0 + 1e-9:
+    inner, outer = (np.linalg.eigvalsh(start @ (0.5 * (q + q.T)) @ start) for q in (solution, repelling))
+    if inner[-1] >= 1.0 - 1e-9 or outer[0] <= 1e-9:
         return math.inf
     return float((0.5 * np.sum(noise * solution) + k * constant) / equations.time_unit)
 
@@ -144,10 +150,10 @@ def distribution(equations: Langevin, current: Current, duration: float, edge: F
     while True:
         omega = (np.arange(n) + 0.5) * spacing
         log = logarithm(equations, current, np.asarray(1j * omega, dtype=np.complex128), duration) - 1j * omega * mean
-        if log.real[-1] < -16.0:
+        if log.real[-1] < _NEGLIGIBLE:
             break
         n *= 2
-        if n > 2**15:
+        if n > _MOST_POINTS:
             raise PlanError(
                 f"The distribution of the current {current.name!r} over {duration:.3g} s has too sharp a peak to be "
                 "computed from its characteristic function; use a longer duration."
