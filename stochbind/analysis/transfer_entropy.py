@@ -195,9 +195,10 @@ def found_transfer_entropy(
         If there are too few states or groups of them, or histories are collinear.
     """
     design = Design.of(array, parties, n_history, conditional=conditional)
-    cells = passes.cut(dataset, start=start, n_blocks=passes.N_GROUPS // 4 if dataset.sizes["trajectory"] < 8 else 1)
+    equations = array.langevin()
+    cells = passes.independent_cells(dataset, equations, start=start)
     one = Embedding(design, cells.n_groups, n_surrogates=n_surrogates, seed=seed)
-    reading = passes.read(dataset, array.langevin(), [one], start=start, cells=cells)
+    reading = passes.read(dataset, equations, [one], start=start, cells=cells)
     return entropies_of(one, reading.interval)
 
 
