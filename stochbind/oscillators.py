@@ -15,7 +15,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import constants
+from scipy.sparse import csgraph
 
 from stochbind import checks
 from stochbind.checks import ComplexArray, FloatArray
@@ -51,9 +53,68 @@ def coordinate_names(coordinates: Sequence[Coordinate]) -> list[str]:
     return [f"{c.quantity} {c.particle}{c.axis if several else ''}" for c in coordinates]
 
 
+#: Least heat capacity of a finite bath, in units of Boltzmann's constant: a bath of four degrees of freedom.
+LEAST_CAPACITY = 2.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Baths:
+    """Baths that oscillators share, and how much heat they hold.
+
+    A finite bath cools by what it gives: its temperature is that at time zero less the heat given over its capacity.
+
+    Parameters
+    ----------
+    member : (N,) int
+        Bath of each oscillator, from 0 on; every bath has one or more.
+    heat_capacity : (K,) float
+        Of each bath [J/K], or a number in reduced units; infinite if the bath keeps its temperature.
+    name : sequence of str, optional
+        Name of each bath; by default its number.
+
+    Raises
+    ------
+    ScenarioError
+        If a bath has no oscillators, or the names are not as many different ones as there are baths.
+    """
+
+    member: npt.NDArray[np.intp]
+    heat_capacity: FloatArray
+    name: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        capacity = np.array(self.heat_capacity, dtype=np.float64)
+        capacity.setflags(write=False)
+        given = checks.array("baths.member", self.member, ("N",))
+        member = given.astype(np.intp)
+        if not (capacity.ndim == 1 and np.array_equal(np.unique(given), np.arange(len(capacity)))):
+            raise ScenarioError(
+                "`baths.member` must name every bath of `baths.heat_capacity` by its number, 0, 1, ..., but holds "
+                f"{checks.short(np.unique(given).tolist())} for capacities of shape {capacity.shape}."
+            )
+        name = tuple(self.name) or tuple(str(index) for index in range(len(capacity)))
+        if len(name) != len(capacity) or len(set(name)) != len(name):
+            raise ScenarioError(f"`baths.name` must hold {len(capacity)} different names, but is {checks.short(name)}.")
+        member.setflags(write=False)
+        for field, value in {"member": member, "heat_capacity": capacity, "name": name}.items():
+            object.__setattr__(self, field, value)
+
+    @property
+    def finite(self) -> npt.NDArray[np.bool_]:
+        """Which baths change their temperature, shape (K,)."""
+        result: npt.NDArray[np.bool_] = np.isfinite(self.heat_capacity)
+        return result
+
+    def of_each(self, value: npt.NDArray[Any]) -> FloatArray:
+        """Sum of a quantity (..., N) of oscillators over those of each bath, (..., K)."""
+        membership = self.member[:, None] == np.arange(len(self.heat_capacity))
+        result: FloatArray = value @ membership.astype(np.float64)
+        return result
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Oscillators:
-    """N coupled oscillators, each in its own bath, in SI or reduced units.
+    """N coupled oscillators, each in its own bath or sharing baths, in SI or reduced units.
 
     Parameters
     ----------
@@ -77,11 +138,14 @@ class Oscillators:
         Reduced units, with Boltzmann's constant one.
     forces : sequence of Force
         Forces beyond the springs and the linear coupling.
+    baths : Baths, optional
+        Baths that are shared, some of which may be finite; `bath_temperature` is then that at time zero, and equal
+        within a bath. By default every oscillator has an infinite bath of its own.
 
     Raises
     ------
     ScenarioError
-        If a shape is wrong, a number is not finite, or a sign is impossible.
+        If a shape is wrong, a number is not finite, a sign is impossible, or a finite bath is too small.
     NoiseError
         If the diffusion is not positive semidefinite.
     """
@@ -95,6 +159,7 @@ class Oscillators:
     axis: str | tuple[str, ...] = "x"
     reduced: bool = False
     forces: tuple[Force, ...] = ()
+    baths: Baths | None = None
 
     def __post_init__(self) -> None:
         stiffness = checks.array("stiffness", self.stiffness, ("N",))
@@ -137,6 +202,43 @@ class Oscillators:
             "forces": Force.require_all(self.forces),
         }.items():
             object.__setattr__(self, name, value)
+        if self.baths is not None:
+            self._require_baths(self.baths)
+
+    def _require_baths(self, baths: Baths) -> None:
+        """Raise `ScenarioError` unless the baths are those of these oscillators, and large enough."""
+        if len(baths.member) != self.n_oscillators:
+            raise ScenarioError(
+                f"`baths.member` must hold {self.n_oscillators} numbers, one for each oscillator, but holds "
+                f"{len(baths.member)}."
+            )
+        first = np.unique(baths.member, return_index=True)[1]
+        differ = np.flatnonzero(self.bath_temperature != self.bath_temperature[first][baths.member])
+        if len(differ):
+            name = baths.name[baths.member[differ[0]]]
+            raise ScenarioError(
+                f"`bath_temperature` must be the same for all oscillators of bath {name}, but that of oscillator "
+                f"{differ[0]} differs."
+            )
+        small = np.flatnonzero(~(baths.heat_capacity >= LEAST_CAPACITY * self.boltzmann))
+        if len(small):
+            unit = "" if self.reduced else " J/K"
+            raise ScenarioError(
+                f"`heat_capacity` of bath {baths.name[small[0]]} must be at least {LEAST_CAPACITY:g} k_B, which is "
+                f"{LEAST_CAPACITY * self.boltzmann:.6g}{unit}, but is {baths.heat_capacity[small[0]]:.6g}{unit}."
+            )
+
+    @cached_property
+    def cluster(self) -> npt.NDArray[np.intp]:
+        """Number of the cluster of each oscillator, shape (N,): those that couplings or common recoil connect."""
+        connected = (self.coupling != 0) | (np.asarray(self.diffusion) != 0)
+        result: npt.NDArray[np.intp] = csgraph.connected_components(connected, directed=False)[1].astype(np.intp)
+        return result
+
+    @property
+    def has_finite_baths(self) -> bool:
+        """Whether the temperature of a bath changes with the heat it gives."""
+        return self.baths is not None and bool(self.baths.finite.any())
 
     @property
     def axes(self) -> tuple[str, ...]:

@@ -89,6 +89,7 @@ KINDS = {
         Kind("cubic stiffness", "N/m^3", "1e8 N/m^3"),
         Kind("friction", "kg/s", "4e-14 kg/s"),
         Kind("momentum diffusion", "N^2*s", "1e-44 N^2*s"),
+        Kind("heat capacity", "J/K", "1e-21 J/K"),
     )
 }
 

@@ -418,7 +418,7 @@ OSCILLATOR_MISTAKES = [
     ]),
     ('damping_rate = "6283 1/s"', "quality_factor = 10", [
         "line 8: particle[0].quality_factor: is not a known field; known here are `mass`, `stiffness`, `frequency`, "
-        "`friction`, `damping_rate`, `bath_temperature`, `cubic_stiffness`, `trap`, `trap_length`.",
+        "`friction`, `damping_rate`, `bath_temperature`, `bath`, `cubic_stiffness`, `trap`, `trap_length`.",
     ]),
     ("kind =", 'dynamics = "overdamped"\nkind =', [
         'line 6: particle[0] needs `friction`, as dynamics = "overdamped".',

@@ -212,7 +212,7 @@ def _rounding_is_small(equations: Langevin, step: float) -> bool:
 
 
 def _remedy(solver: Solver, equations: Langevin, shorter: str) -> str:
-    if solver.name in ("exact", "strang"):
+    if solver.name in ("exact", "strang", "finite_baths"):
         return f"use {shorter}"
     return f'use solver = "{"strang" if equations.forces else "exact"}", or {shorter}'
 

@@ -42,10 +42,10 @@ def run(
     saved, saved_total = np.empty((n_saves, *state.shape)), np.empty((n_saves, *total.shape))
     arguments = (
         np.int64(scheme),
-        Linear(*map(_plain, linear)),
-        Forces(*map(_plain, forces)),
+        Linear(*map(plain_table, linear)),
+        Forces(*map(plain_table, forces)),
         own_rows(own_functions(functions)),
-        Account(*map(_plain, account)),
+        Account(*map(plain_table, account)),
         state,
         total,
         np.uint64(seed),
@@ -62,9 +62,8 @@ def run(
 
 def compile_for(program: Program) -> None:
     """Compile all that a program needs, by a step of one trajectory."""
-    d = program.coefficients["matrix"].shape[1]
     program.run(
-        np.zeros((d, 1)),
+        np.zeros((program.dimension, 1)),
         np.zeros((program.n_totals, 1)),
         seed=0,
         first_trajectory=0,
@@ -94,7 +93,7 @@ def is_compiled(statistics: Sequence[str] = (), forces: Sequence[Force] = ()) ->
     return folder is None or all(any(folder.rglob(f"{name}.nbc")) for name in wanted)
 
 
-def _plain(value: Any) -> Any:
+def plain_table(value: Any) -> Any:
     """A table as the loops take it: contiguous and writable, whatever it was read from."""
     if not isinstance(value, np.ndarray):
         return value

@@ -17,11 +17,11 @@ import numpy as np
 from stochbind.checks import short
 from stochbind.engine.accounts import Ledger
 from stochbind.engine.driver import Failure, drive
+from stochbind.engine.independent import SOLVERS
 from stochbind.engine.layout import Forecast, Layout
 from stochbind.engine.places import LocalPlace, place
 from stochbind.engine.plan import Plan
 from stochbind.engine.programs import Coefficients
-from stochbind.engine.solvers import OWN_SOLVERS
 from stochbind.engine.store import Store
 from stochbind.engine.stored_forces import require_known
 from stochbind.engine.units import Task, run_unit
@@ -323,7 +323,7 @@ def prepare(plan: Plan, coefficients: Coefficients) -> None:
         Those of its store.
     """
     require_known(plan.forces)
-    if plan.solver in OWN_SOLVERS:
+    if SOLVERS[plan.solver].largest_work is None:  # those of sdeint have nothing to compile
         from stochbind.engine import compilation
 
         compilation.compile_for(plan.solver_instance().load(coefficients, plan.equations.forces))

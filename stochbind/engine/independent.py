@@ -11,6 +11,7 @@ import numpy as np
 
 from stochbind.checks import FloatArray
 from stochbind.engine import bias, noise, reference
+from stochbind.engine.baths import FiniteBaths
 from stochbind.engine.programs import Coefficients, Program, force_kinds
 from stochbind.engine.solvers import OWN_SOLVERS, EulerMaruyama, Heun, Solver, System, equations_of
 from stochbind.langevin import Langevin
@@ -156,5 +157,5 @@ class StratSRS2(ItoSRI2):
 #: All solvers by name.
 SOLVERS: dict[str, Solver] = {
     **OWN_SOLVERS,
-    **{solver.name: solver for solver in (ItoEuler(), StratHeun(), ItoSRI2(), StratSRS2())},
+    **{solver.name: solver for solver in (FiniteBaths(), ItoEuler(), StratHeun(), ItoSRI2(), StratSRS2())},
 }

@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection
 from typing import NamedTuple, Self
 
-from stochbind.engine import accounts
+from stochbind.engine import accounts, baths
 from stochbind.engine.plan import Plan
 from stochbind.fields.dipoles import dipole_forces
 from stochbind.forces import Force
@@ -36,6 +36,8 @@ _STATISTIC_TIME = {"moments": 6e-9, "correlations": 25e-9, "spectra": 90e-9, "hi
 _STRUCTURE_BYTES, _FILE_BYTES = 120_000, 3000
 #: Measured on one core: a normal number, a product with its sum, a directed force [s].
 _NORMAL_TIME, _PRODUCT_TIME, _FORCE_TIME, _SDEINT_TIME = 1.4e-9, 0.05e-9, 5e-9, 3e-6
+#: The same of an exchange with a finite bath, with its normals and the flows around it, for each coordinate [s].
+_EXCHANGE_TIME = 4e-9
 #: The same of a collective force, for each oscillator: a few operations of NumPy, and the solution of linear equations;
 #: and of the compiled one of dipoles, whose time grows with the cube of their number from about this number on.
 _COLLECTIVE_TIME, _DIPOLE_TIME, _MANY_DIPOLES = 3e-6, 0.13e-6, 12.0
@@ -120,6 +122,8 @@ def step_time(plan: Plan) -> float:
     equations = plan.equations
     d = equations.dimension
     time = _NORMAL_TIME * d + _PRODUCT_TIME * 2 * d * d
+    if plan.solver == "finite_baths":
+        time = _EXCHANGE_TIME * d
     time += 2 * _FORCE_TIME * sum(int(force.active.sum()) for force in equations.forces if force.active is not None)
     time += sum(_collective_time(force) for force in equations.forces if force.collective)
     if plan.ledger:
@@ -144,11 +148,11 @@ def recorded_width(plan: Plan) -> int:
 
 
 def checkpoint_width(plan: Plan) -> int:
-    """Numbers of a trajectory in a checkpoint: its state, and what its ledger has added up."""
-    d = plan.scenario.langevin().dimension
+    """Numbers of a trajectory in a checkpoint: its state, what its baths gave, and what its ledger has added up."""
+    array = plan.scenario.oscillators()
+    d = plan.scenario.langevin().dimension + baths.number(array)
     if not plan.ledger:
         return d
-    array = plan.scenario.oscillators()
     n_drives = len(plan.scenario.drive)
     n_forces = sum(int(force.active.sum()) for force in plan.equations.forces if force.active is not None)
     return d + len(accounts.coupled_pairs(array)) + n_drives + n_forces
@@ -157,7 +161,8 @@ def checkpoint_width(plan: Plan) -> int:
 def state_width(plan: Plan) -> int:
     """Numbers that are recorded of one state of one trajectory."""
     n = plan.scenario.n_oscillators
-    return plan.scenario.langevin().dimension + (n * (n + 2) if plan.ledger else 0)
+    recorded = plan.scenario.langevin().dimension + baths.number(plan.scenario.oscillators())
+    return recorded + (n * (n + 2) if plan.ledger else 0)
 
 
 def batch_of(plan: Plan) -> int:
@@ -247,7 +252,8 @@ def quantities(plan: Plan) -> tuple[str, ...]:
     if not plan.record:
         return ()
     states = ("position",) if plan.scenario.oscillators().overdamped else ("position", "velocity")
-    return (*states, *LEDGER) if plan.ledger else states
+    shared = (BATH_HEAT,) if baths.number(plan.scenario.oscillators()) else ()
+    return (*states, *(LEDGER if plan.ledger else ()), *shared)
 
 
 def row_dimension(axes: Collection[str]) -> str:
@@ -263,3 +269,5 @@ def row_dimension(axes: Collection[str]) -> str:
 
 #: What a ledger records.
 LEDGER = ("work", "heat", "drive_work")
+#: What is recorded of baths that are shared, where one of them is finite.
+BATH_HEAT = "bath_heat"

@@ -14,7 +14,7 @@ import numpy as np
 
 from stochbind import checks
 from stochbind.checks import FloatArray
-from stochbind.engine import accounts, bias, noise
+from stochbind.engine import bias, noise
 from stochbind.engine.independent import SOLVERS
 from stochbind.engine.programs import Coefficients, Program
 from stochbind.engine.requests import positive_number, require_fit, require_ledger, require_name, resolved
@@ -59,7 +59,8 @@ class Plan:
     initial : {"thermal", "stationary", "rest"}
         State at time zero; see `Oscillators.initial_moments`.
     solver : str, optional
-        Name of a solver; by default "exact", or "strang" if there are forces beyond the linear ones.
+        Name of a solver; by default "exact", or "strang" if there are forces beyond the linear ones, or
+        "finite_baths" if a bath of the scenario is finite.
     ledger : bool
         Whether to add up work and heat along each trajectory.
     allowed_bias : float
@@ -142,16 +143,17 @@ class Plan:
         require_fit(self.solver, self.n_steps, self.n_trajectories)
         if self.ledger:
             require_ledger(self.solver)
+        self.solver_instance()  # which must know what to do with the baths
         with checks.in_range(PlanError):
             _ = self.equations  # where forces of one's own must fit
             self.scenario.oscillators().initial_moments(self.initial)
             if not self.scenario.langevin().stability.stable:
                 self.scenario.langevin().propagator(self.step * self.n_steps)
-        linear = not (self.equations.forces or self.scenario.drive)
+        keeps = not (self.equations.forces or self.scenario.drive or self.scenario.oscillators().has_finite_baths)
         statistics = resolved(
             statistics_of(self.statistics),
             growth_rate=self.scenario.langevin().stability.growth_rate,
-            steady=self.initial == "stationary" and linear,  # otherwise that is not the steady state of the run
+            steady=self.initial == "stationary" and keeps,  # otherwise that is not the steady state of the run
             save_interval=self.save_interval,
             n_saves=self.n_saves,
         )
@@ -226,6 +228,8 @@ class Plan:
 
     @property
     def _usual_solver(self) -> str:
+        if self.scenario.oscillators().has_finite_baths:
+            return "finite_baths"
         return "strang" if self.forces or self.scenario.langevin().forces else "exact"
 
     @cached_property
@@ -247,8 +251,14 @@ class Plan:
         return reducers_of(self.statistics, context)
 
     def solver_instance(self) -> Solver:
-        """The solver."""
-        return SOLVERS[self.solver]
+        """The solver, for the oscillators of the scenario.
+
+        Raises
+        ------
+        PlanError
+            If it cannot do what their baths do.
+        """
+        return SOLVERS[self.solver].of(self.scenario.oscillators())
 
     def bias(self) -> float:
         """Largest relative error of a steady variance by the step; NaN if there is no steady state to judge by."""
@@ -264,12 +274,11 @@ class Plan:
             If the step would give wrong physics, or the solver or the ledger cannot do this.
         """
         with checks.in_range(PlanError):
-            program = self.solver_instance().program(
-                self.system, self.step, self.n_steps, allowed_bias=self.allowed_bias
-            )
+            solver = self.solver_instance()
+            program = solver.program(self.system, self.step, self.n_steps, allowed_bias=self.allowed_bias)
             if self.ledger:
                 array = self.scenario.oscillators()
-                program.coefficients.update(accounts.ledger_tables(array, self.system, self.step))
+                program.coefficients.update(solver.ledger_tables(array, self.system, self.step))
         return program
 
     def coefficients(self) -> Coefficients:

@@ -120,6 +120,11 @@ class Program:
         return linear, forces, account
 
     @property
+    def dimension(self) -> int:
+        """Number d of coordinates."""
+        return int(self.coefficients["matrix"].shape[1])
+
+    @property
     def n_totals(self) -> int:
         """Number R of what is added up along each trajectory."""
         _, forces, account = self.tables

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from stochbind.engine.baths import bath_variables
+from stochbind.engine.layout import BATH_HEAT
 from stochbind.engine.store import Store
 from stochbind.engine.sweep_store import is_sweep
 from stochbind.errors import StoreDamagedError
@@ -39,7 +41,8 @@ def open_dataset(path: str | Path) -> xr.Dataset:
         lists the trajectories that left the range of floating-point numbers, and `diverged_time` the time of the first
         kept state that shows it [s]; without a record, the end of the part of the run in which they did. With a ledger
         there are also `work`, `heat` and `drive_work` since time zero [J], of each particle; where particles move along
-        several axes, of each `oscillator`, with names such as "0x".
+        several axes, of each `oscillator`, with names such as "0x". With finite baths there are also `bath_heat`, given
+        since time zero [J], and `bath_temperature` [K], with dims (trajectory, time, bath).
 
     Raises
     ------
@@ -81,6 +84,8 @@ def dataset_of(store: Store) -> xr.Dataset:
     if store.quantities:
         dataset = dataset.assign_coords(axis=("axis", np.array(scenario.axes)))
     dataset = dataset.assign(statistics_in_si(store))
+    if BATH_HEAT in store.quantities:
+        dataset = dataset.assign(bath_variables(scenario.oscillators(), dataset[BATH_HEAT].data))
     if "oscillator" in dataset.dims:
         names = np.array(scenario.oscillators().names)
         dataset = dataset.assign_coords({dim: (dim, names) for dim in ("oscillator", "source") if dim in dataset.dims})

@@ -42,7 +42,7 @@ def require_fit(solver: str, n_steps: int, n_trajectories: int) -> None:
 
 def require_ledger(solver: str) -> None:
     """Raise `PlanError` if a solver cannot keep a ledger."""
-    if not SOLVERS[solver].exact_if_linear:
+    if not SOLVERS[solver].keeps_ledger:
         raise PlanError(f'The solver {solver!r} keeps no ledger; use solver = "exact" or "strang".')
 
 

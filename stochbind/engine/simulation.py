@@ -13,7 +13,7 @@ import xarray as xr
 from stochbind import checks
 from stochbind.amplitudes import amplitude
 from stochbind.checks import FloatArray
-from stochbind.engine import accounts, bias, noise
+from stochbind.engine import accounts, baths, bias, noise
 from stochbind.engine.blocks import initial_state, n_cores
 from stochbind.engine.independent import SOLVERS
 from stochbind.engine.layout import row_dimension
@@ -71,7 +71,8 @@ def simulate(
     initial : Moments, optional
         Gaussian state at time zero, in scaled units; all coordinates zero by default.
     solver : str, optional
-        Name of a solver; by default "exact", or "strang" if there are forces beyond the linear ones.
+        Name of a solver; by default "exact", or "strang" if there are forces beyond the linear ones, or
+        "finite_baths" if a bath of the oscillators is finite.
     ledger : Oscillators, optional
         The oscillators that `system` describes: then work and heat are added up along each trajectory.
     allowed_bias : float
@@ -88,7 +89,8 @@ def simulate(
         `position` and `velocity` (trajectory, time, particle) in SI, with a dim `axis` behind where particles move
         along several axes; or `amplitude` (trajectory, time, mode); with a ledger also `heat`, `drive_work`
         (trajectory, time, particle) and `work` (trajectory, time, particle, source) since time zero [J], with a dim
-        `oscillator` in place of `particle` where there are several axes. A trajectory that leaves the range of
+        `oscillator` in place of `particle` where there are several axes; with finite baths also `bath_heat` [J] and
+        `bath_temperature` [K] (trajectory, time, bath). A trajectory that leaves the range of
         floating-point numbers is not finite from there on; the attribute `diverged` lists such trajectories, and
         `diverged_time` when they were first seen so [s].
 
@@ -102,6 +104,7 @@ def simulate(
     UserWarning
         If forces leave no equilibrium by which the step could be judged.
     """
+    array = system if isinstance(system, Oscillators) else ledger
     if isinstance(system, Oscillators):
         system = system.langevin()
     if not isinstance(system, Langevin | Protocol):
@@ -114,7 +117,8 @@ def simulate(
     threads = None if n_threads is None else checks.integer("n_threads", n_threads, minimum=1, error=PlanError)
     count = _counts(n_steps, n_trajectories, save_every, seed)
     step = positive_number("step", step)
-    solver = solver or ("strang" if equations.forces else "exact")
+    bathed = array if isinstance(array, Oscillators) and array.has_finite_baths else None
+    solver = solver or ("finite_baths" if bathed else "strang" if equations.forces else "exact")
     require_fit(solver, n_steps, n_trajectories)
     mean, root = _initial(initial, equations.dimension)
     if ledger is not None:
@@ -122,10 +126,11 @@ def simulate(
         _require_same(ledger, equations)
     n_saves, n = n_steps // save_every, 0 if ledger is None else ledger.n_oscillators
     _require_room(8 * n_saves * n_trajectories * (equations.dimension + n * (n + 2)))
+    method = SOLVERS[solver].of(bathed)
     with checks.in_range(PlanError):
-        program = SOLVERS[solver].program(system, step, n_steps, allowed_bias=allowed_bias)
+        program = method.program(system, step, n_steps, allowed_bias=allowed_bias)
         if ledger is not None:
-            program.coefficients.update(accounts.ledger_tables(ledger, system, step))
+            program.coefficients.update(method.ledger_tables(ledger, system, step))
     # Without damping nothing settles, and the growth of amplitudes is judged instead.
     damped = np.trace(equations.drift_matrix) < 0
     if equations.forces and damped and not bias.slopes_of(equations):
@@ -145,6 +150,7 @@ def simulate(
             "heat": np.empty((n_trajectories, n_saves, n)),
             "drive_work": np.empty((n_trajectories, n_saves, n)),
         }
+    given = np.empty((n_trajectories, n_saves, baths.number(bathed) if bathed else 0))
 
     def one(first: int) -> None:
         rows = range(first, min(first + block, n_trajectories))
@@ -161,6 +167,8 @@ def simulate(
             compiled=compiled,
         )
         states[rows.start : rows.stop] = saved.transpose(2, 0, 1)
+        if bathed:
+            given[rows.start : rows.stop] = baths.bath_heat(bathed, totals).transpose(2, 0, 1)
         if ledger is not None:
             with np.errstate(all="ignore"):
                 account = accounts.settle(ledger, system, begin, saved, totals)
@@ -169,7 +177,8 @@ def simulate(
 
     _spread(one, range(0, n_trajectories, block), threads)
     time: FloatArray = np.arange(save_every, n_steps + 1, save_every, dtype=np.float64) * step
-    return _dataset(equations, states, time, arrays)
+    result = _dataset(equations, states, time, arrays)
+    return result.assign(baths.bath_variables(bathed, given)) if bathed else result
 
 
 def _counts(n_steps: Any, n_trajectories: Any, save_every: Any, seed: Any) -> dict[str, int]:

@@ -13,12 +13,13 @@ from typing import ClassVar, final
 import numpy as np
 
 from stochbind.checks import FloatArray
-from stochbind.engine import bias, tables
+from stochbind.engine import accounts, bias, tables
 from stochbind.engine.linearisation import with_drift
 from stochbind.engine.programs import Coefficients, Program, force_tables
 from stochbind.errors import PlanError
 from stochbind.forces import Force
 from stochbind.langevin import Langevin
+from stochbind.oscillators import Oscillators
 from stochbind.propagation import covariance_root
 from stochbind.protocols import Protocol
 
@@ -48,6 +49,8 @@ class Solver(abc.ABC):
         Of the stochastic integral; with additive noise it makes no difference.
     takes_forces, takes_protocols : bool
         Whether there may be forces beyond the linear ones, and coefficients that change with time.
+    keeps_ledger : bool
+        Whether work and heat can be added up along the way.
     largest_work : int or None
         Most steps, times trajectories, that it is fit for.
     """
@@ -60,6 +63,7 @@ class Solver(abc.ABC):
     interpretation: ClassVar[str] = "either"
     takes_forces: ClassVar[bool] = True
     takes_protocols: ClassVar[bool] = False
+    keeps_ledger: ClassVar[bool] = False
     largest_work: ClassVar[int | None] = None
 
     @abc.abstractmethod
@@ -72,6 +76,25 @@ class Solver(abc.ABC):
 
         Both are (d, d), scaled; the noise and the units are those of `equations`. What `bias` judges a step by.
         """
+
+    def of(self, array: Oscillators | None) -> Solver:
+        """The solver for these oscillators, of which all that a solver needs but their baths is in the equations.
+
+        Raises
+        ------
+        PlanError
+            If their baths are finite, and it keeps the temperatures of baths fixed.
+        """
+        if array is not None and array.has_finite_baths:
+            raise PlanError(
+                f"The solver {self.name!r} keeps the temperatures of baths fixed, but there are baths of a finite heat "
+                'capacity; use solver = "finite_baths".'
+            )
+        return self
+
+    def ledger_tables(self, array: Oscillators, system: System, step: float) -> Coefficients:
+        """Tables of what the ledger adds up; see `stochbind.engine.accounts.ledger_tables`."""
+        return accounts.ledger_tables(array, system, step)
 
     def program(
         self, system: System, step: float, n_steps: int = 1, *, allowed_bias: float = bias.LARGEST_BIAS
@@ -141,6 +164,7 @@ class _Flow(Solver):
 
     exact_if_linear: ClassVar[bool] = True
     takes_protocols: ClassVar[bool] = True
+    keeps_ledger: ClassVar[bool] = True
 
     def linear_tables(self, system: System, step: float, n_steps: int) -> Coefficients:
         """Propagators, their shifts, and the roots of their noise; see `Langevin.propagator`, `Protocol.schedule`."""

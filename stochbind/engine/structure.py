@@ -20,8 +20,9 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.group import GroupMetadata
 
+from stochbind.engine import baths
 from stochbind.engine.abstract_place import consolidate
-from stochbind.engine.layout import LEDGER, Layout, checkpoint_width, quantities, row_dimension
+from stochbind.engine.layout import BATH_HEAT, LEDGER, Layout, checkpoint_width, quantities, row_dimension
 from stochbind.engine.plan import Plan
 from stochbind.langevin import Langevin
 
@@ -39,6 +40,7 @@ _UNITS = {
     "velocity": ("m/s", "velocity"),
     "work": ("J", "work on each {one} by each other since time zero; on the diagonal, by its own trap"),
     "heat": ("J", "heat from bath and recoil to each {one} since time zero"),
+    "bath_heat": ("J", "heat that each bath has given since time zero"),
     "drive_work": ("J", "work of the drives on each {one} since time zero"),
 }
 _DIMENSIONS = ("trajectory", "time", "particle", "axis")
@@ -68,6 +70,8 @@ def arrays(plan: Plan, layout: Layout) -> dict[str, ArrayPlan]:
         "work": ArrayPlan((*states.shape[:2], n, n), (*states.chunks[:2], n, n), "float64", (*dims, "source")),
     }
     shapes["drive_work"] = shapes["heat"]
+    k = baths.number(plan.scenario.oscillators())
+    shapes[BATH_HEAT] = ArrayPlan((*states.shape[:2], k), (*states.chunks[:2], k), "float64", (*dims[:2], "bath"))
     statistics = {}
     for item in plan.reducers:
         rows, chunk = (-(-plan.n_saves // item.window), saves // item.window) if item.per_window else (segments, 1)
@@ -241,7 +245,7 @@ def _add_records(group: zarr.Group, plan: Plan, layout: Layout) -> None:
     for name in quantities(plan):
         si, meaning = _UNITS[name]
         axes = ", ".join(plan.scenario.axes)
-        along = f" along {axes}" if name not in LEDGER else ""
+        along = f" along {axes}" if name not in (*LEDGER, BATH_HEAT) else ""
         meaning = meaning.format(one=row_dimension(plan.scenario.axes))
         meanings[name] = {"units": "" if plan.scenario.reduced else si, "long_name": meaning + along}
         if along:

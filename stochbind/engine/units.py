@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stochbind.checks import FloatArray
-from stochbind.engine import accounts, checking
+from stochbind.engine import accounts, baths, checking
 from stochbind.engine.blocks import initial_state
 from stochbind.engine.chunks import round_mantissa
-from stochbind.engine.layout import batch_of, piece_of
+from stochbind.engine.layout import BATH_HEAT, batch_of, piece_of
 from stochbind.engine.plan import Plan
 from stochbind.engine.programs import Program
 from stochbind.engine.store import Store, Unit
@@ -183,7 +183,7 @@ class _Batch:
             if ledger is not None:
                 before = accounts.Ledger(*(part[-1:] for part in ledger))
             begin = first - times.start
-            yield slice(begin, begin + count), self._recorded(states, ledger)
+            yield slice(begin, begin + count), self._recorded(states, totals, ledger)
 
     def _ledger(self, states: FloatArray, totals: FloatArray) -> accounts.Ledger | None:
         plan = self._plan
@@ -192,7 +192,9 @@ class _Batch:
         with np.errstate(all="ignore"):  # trajectories that diverge are told at the end
             return accounts.settle(plan.scenario.oscillators(), plan.system, self._start, states, totals)
 
-    def _recorded(self, states: FloatArray, ledger: accounts.Ledger | None) -> dict[str, FloatArray]:
+    def _recorded(
+        self, states: FloatArray, totals: FloatArray, ledger: accounts.Ledger | None
+    ) -> dict[str, FloatArray]:
         """The recorded arrays in SI, each (n_trajectories, n_saves, ...)."""
         if not self._plan.record:
             return {}
@@ -210,6 +212,9 @@ class _Batch:
             result = {name: round_mantissa(value, bits) for name, value in result.items()}
         if ledger is not None:  # sums since time zero, whose differences count: never rounded
             result |= {name: np.moveaxis(value, -1, 0) for name, value in ledger._asdict().items()}
+        array = self._plan.scenario.oscillators()
+        if array.has_finite_baths:
+            result[BATH_HEAT] = np.moveaxis(baths.bath_heat(array, totals), -1, 0)
         return result
 
     @property

@@ -5,7 +5,7 @@ from stochbind.scenario.bodies import DipoleParticle
 from stochbind.scenario.dipoles import DipoleScenario
 from stochbind.scenario.files import json_schema, parse, read, scenario_from_dict
 from stochbind.scenario.illumination import DipoleLight, PlaneWaveTable, TweezerTable
-from stochbind.scenario.oscillators import Oscillator, OscillatorScenario
+from stochbind.scenario.oscillators import Oscillator, OscillatorScenario, SharedBath
 from stochbind.scenario.spheres import Gas, Light, Sphere
 from stochbind.scenario.sweep_axes import Axis
 from stochbind.scenario.sweeps import Sweep, read_any
@@ -24,6 +24,7 @@ __all__ = [
     "PlaneWaveTable",
     "RunSettings",
     "Scenario",
+    "SharedBath",
     "Sphere",
     "Sweep",
     "TweezerScenario",

@@ -25,6 +25,7 @@ from stochbind.scenario.statistics import Statistic, named_statistic
 SolverName = Literal[
     "exact",
     "strang",
+    "finite_baths",
     "heun",
     "euler_maruyama",
     "sdeint:itoEuler",

@@ -13,20 +13,34 @@ from stochbind import fields
 from stochbind.checks import FloatArray
 from stochbind.errors import NoiseError, ScenarioError
 from stochbind.forces import Force
-from stochbind.oscillators import Oscillators
+from stochbind.oscillators import Baths, Oscillators
 from stochbind.quantities import quantity, quantity_matrix
 from stochbind.scenario.base import Derived, Scenario
 from stochbind.scenario.parts import Part
 
+#: Most particles, in all copies.
+MOST_PARTICLES = 10_000
 #: Depth of a trap, in thermal energies, below which a note says that a particle leaves it.
 SHALLOWEST_TRAP = 10.0
+
+
+class SharedBath(Part):
+    """A bath that particles share, by its name; without a heat capacity it keeps its temperature.
+
+    A finite bath has this temperature at time zero, and cools by the heat that it gives over its heat capacity.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    temperature: Annotated[float, *quantity("temperature", "not negative")]
+    heat_capacity: Annotated[float, *quantity("heat capacity", "positive")] | None = None
 
 
 class Oscillator(Part):
     """One particle: a mass on a spring in a bath.
 
-    Give the spring as `stiffness` or `frequency`, and the bath's drag as `friction` or `damping_rate`. A trap that is
-    not harmonic has this stiffness at its centre, and `trap_length` as its size; `cubic_stiffness` adds to any trap.
+    Give the spring as `stiffness` or `frequency`, the bath's drag as `friction` or `damping_rate`, and the bath itself
+    as `bath_temperature`, or as `bath`, the name of one that is shared. A trap that is not harmonic has this stiffness
+    at its centre, and `trap_length` as its size; `cubic_stiffness` adds to any trap.
     """
 
     mass: Annotated[float, *quantity("mass", "positive")] | None = None
@@ -34,7 +48,8 @@ class Oscillator(Part):
     frequency: Annotated[float, *quantity("frequency", "positive")] | None = None
     friction: Annotated[float, *quantity("friction", "not negative")] | None = None
     damping_rate: Annotated[float, *quantity("rate", "not negative")] | None = None
-    bath_temperature: Annotated[float, *quantity("temperature", "not negative")]
+    bath_temperature: Annotated[float, *quantity("temperature", "not negative")] | None = None
+    bath: Annotated[str, Field(max_length=100)] | None = None
     cubic_stiffness: Annotated[float, *quantity("cubic stiffness")] | None = None
     trap: Literal["harmonic", "gaussian", "pendulum"] = "harmonic"
     trap_length: Annotated[float, *quantity("length", "positive")] | None = None
@@ -45,6 +60,8 @@ class Oscillator(Part):
             raise ValueError("needs either `stiffness` or `frequency`, and not both")
         if (self.friction is None) == (self.damping_rate is None):
             raise ValueError("needs either `friction` or `damping_rate`, and not both")
+        if (self.bath_temperature is None) == (self.bath is None):
+            raise ValueError("needs either `bath_temperature` or `bath`, and not both")
         if self.mass is None and (self.frequency is not None or self.damping_rate is not None):
             raise ValueError("needs `mass`, as `frequency` and `damping_rate` are per mass")
         if self.trap == "harmonic" and self.trap_length is not None:
@@ -58,13 +75,15 @@ class OscillatorScenario(Scenario):
     """N oscillators with an arbitrary, possibly non-reciprocal, coupling.
 
     ``coupling[j][k]`` is the force on j per displacement of k, beside the spring of j. Overdamped particles have
-    no mass.
+    no mass. `copies` repeats all particles with their couplings so many times; copies share baths, and nothing else.
     """
 
     kind: Literal["oscillators"] = "oscillators"
     units: Literal["SI", "reduced"] = "SI"
     dynamics: Literal["underdamped", "overdamped"] = "underdamped"
     particle: Annotated[tuple[Oscillator, ...], Field(min_length=1, max_length=10_000)]
+    bath: Annotated[tuple[SharedBath, ...], Field(max_length=10_000)] = ()
+    copies: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 1
     coupling: Annotated[tuple[tuple[float, ...], ...], *quantity_matrix("stiffness")] | None = None
     momentum_diffusion: Annotated[tuple[tuple[float, ...], ...], *quantity_matrix("momentum diffusion")] | None = None
 
@@ -76,19 +95,49 @@ class OscillatorScenario(Scenario):
                 raise ValueError(f'particle[{j}] needs `friction`, as dynamics = "overdamped"')
             if self.dynamics == "overdamped" and particle.stiffness is None:
                 raise ValueError(f'particle[{j}] needs `stiffness`, as dynamics = "overdamped"')
+        n = len(self.particle)
+        if n * self.copies > MOST_PARTICLES:
+            raise ValueError(
+                f"`copies` must be at most {MOST_PARTICLES // n}, as there may be {MOST_PARTICLES} particles, but is "
+                f"{self.copies}"
+            )
+        self._check_baths()
         for name, matrix in (("coupling", self.coupling), ("momentum_diffusion", self.momentum_diffusion)):
-            if matrix is not None and len(matrix) != self.n_particles:
-                n = self.n_particles
+            if matrix is not None and len(matrix) != n:
                 raise ValueError(f"`{name}` must be {n} x {n} for {n} particles, but is {len(matrix)} x {len(matrix)}")
         try:
             self._oscillators.langevin()
         except (ScenarioError, NoiseError) as error:
             raise ValueError(str(error).replace("`diffusion`", "`momentum_diffusion`")) from None
 
+    def _check_baths(self) -> None:
+        """Raise `ValueError` unless particles name baths, and all of them."""
+        known = [bath.name for bath in self.bath]
+        for index, name in enumerate(known):
+            if name in known[:index]:
+                raise ValueError(f"bath[{index}].name must differ from those of the baths before, but is {name!r}")
+        for j, particle in enumerate(self.particle):
+            if particle.bath is not None and particle.bath not in known:
+                there = ", ".join(map(repr, known)) if known else "none; add a table [[bath]]"
+                raise ValueError(
+                    f"particle[{j}].bath must be the name of a bath, but is {particle.bath!r}; there are {there}"
+                )
+        used = {particle.bath for particle in self.particle}
+        for index, name in enumerate(known):
+            if name not in used:
+                raise ValueError(f"bath[{index}] has no particles; name it as the `bath` of some, or leave it out")
+        if any(bath.heat_capacity is not None for bath in self.bath):
+            if self.drive:
+                raise ValueError("`drive` cannot be beside baths of a finite heat capacity; leave out one of them")
+            if any(p.cubic_stiffness or p.trap != "harmonic" for p in self.particle):
+                raise ValueError(
+                    "`trap` and `cubic_stiffness` must be those of harmonic traps, as a bath has a finite heat capacity"
+                )
+
     @property
     def n_particles(self) -> int:
-        """Number of particles N."""
-        return len(self.particle)
+        """Number of particles N, in all copies."""
+        return len(self.particle) * self.copies
 
     @property
     def reduced(self) -> bool:
@@ -101,7 +150,6 @@ class OscillatorScenario(Scenario):
 
     @cached_property
     def _oscillators(self) -> Oscillators:
-        n = self.n_particles
         # In reduced units a frequency is an angular one: there is no hertz.
         turn = 1.0 if self.reduced else 2.0 * math.pi
         stiffness = [
@@ -112,26 +160,52 @@ class OscillatorScenario(Scenario):
             p.friction if p.friction is not None else (p.mass or 0.0) * (p.damping_rate or 0.0) for p in self.particle
         ]
         overdamped = self.dynamics == "overdamped"
+
+        def each(value: list[float]) -> FloatArray:
+            return np.tile(np.array(value), self.copies)
+
+        def block(matrix: tuple[tuple[float, ...], ...]) -> FloatArray:
+            return np.kron(np.eye(self.copies), np.array(matrix))
+
+        temperature = {bath.name: bath.temperature for bath in self.bath}
         return Oscillators(
-            mass=None if overdamped else np.array([p.mass for p in self.particle], dtype=float),
-            stiffness=np.array(stiffness),
-            friction=np.array(friction),
-            bath_temperature=np.array([p.bath_temperature for p in self.particle]),
-            coupling=np.zeros((n, n)) if self.coupling is None else np.array(self.coupling),
-            diffusion=None if self.momentum_diffusion is None else np.array(self.momentum_diffusion),
+            mass=None if overdamped else each([p.mass or 0.0 for p in self.particle]),
+            stiffness=each(stiffness),
+            friction=each(friction),
+            bath_temperature=each(
+                [p.bath_temperature if p.bath is None else temperature[p.bath] for p in self.particle]  # type: ignore[misc]
+            ),
+            coupling=block(self.coupling or ((0.0,) * len(self.particle),) * len(self.particle)),
+            diffusion=None if self.momentum_diffusion is None else block(self.momentum_diffusion),
             axis=self.axes,
             reduced=self.reduced,
-            forces=self._forces(np.array(stiffness)),
+            forces=self._forces(each(stiffness)),
+            baths=self._baths(),
         )
+
+    def _baths(self) -> Baths | None:
+        """The baths that are shared, then those of particles that have one of their own."""
+        if not self.bath:
+            return None
+        number = {bath.name: index for index, bath in enumerate(self.bath)}
+        member, name = [], [bath.name for bath in self.bath]
+        for j, particle in enumerate(self.particle * self.copies):
+            if particle.bath is None:
+                name.append(f"of particle {j}")
+            member.append(len(name) - 1 if particle.bath is None else number[particle.bath])
+        capacity = np.full(len(name), math.inf)
+        for index, bath in enumerate(self.bath):
+            capacity[index] = math.inf if bath.heat_capacity is None else bath.heat_capacity
+        return Baths(member=np.array(member), heat_capacity=capacity, name=tuple(name))
 
     def _forces(self, stiffness: FloatArray) -> tuple[Force, ...]:
         """What the traps and cubic springs lack of the harmonic ones."""
-        result = []
-        if any(p.cubic_stiffness for p in self.particle):
-            result.append(fields.duffing(np.array([p.cubic_stiffness or 0.0 for p in self.particle])))
-        length = np.array([p.trap_length or 1.0 for p in self.particle])  # of no effect where a trap is harmonic
+        result, particles = [], self.particle * self.copies
+        if any(p.cubic_stiffness for p in particles):
+            result.append(fields.duffing(np.array([p.cubic_stiffness or 0.0 for p in particles])))
+        length = np.array([p.trap_length or 1.0 for p in particles])  # of no effect where a trap is harmonic
         for name, build in (("gaussian", fields.gaussian_trap), ("pendulum", fields.pendulum)):
-            active = np.array([p.trap == name for p in self.particle])
+            active = np.array([p.trap == name for p in particles])
             if active.any():
                 result.append(build(stiffness, length, active))
         return tuple(result)
@@ -166,6 +240,9 @@ class OscillatorScenario(Scenario):
             "friction": Derived(array.friction, unit("kg/s"), "friction coefficient"),
             "coupling": Derived(array.coupling, unit("N/m"), "C[j, k]: force on j per displacement of k"),
         }
+        if array.baths is not None:
+            capacity = array.baths.heat_capacity
+            result["heat_capacity"] = Derived(capacity, unit("J/K"), f"of the baths {', '.join(array.baths.name)}")
         if array.mass is None:
             rate = array.stiffness / array.friction
             result["relaxation_rate"] = Derived(rate, unit("1/s"), "stiffness over friction")
