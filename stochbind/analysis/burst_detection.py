@@ -1,0 +1,100 @@
+"""Stretches of time in which a weighted square of the state is above one, piece by piece of a record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stochbind.checks import FloatArray
+from stochbind.compiling import compiled
+
+#: Columns of what is remembered of a burst that is not over: start, last time above, time of the peak, whether it is
+#: cut by the start of the record. A start below zero is no burst.
+_START, _ABOVE, _PEAK, _CUT = range(4)
+
+
+class Detector:
+    r"""Finds bursts of oscillators: stretches in which :math:`\sum w x^2 \ge 1`, joined over gaps of a dead time.
+
+    Parameters
+    ----------
+    weight : (d,) float
+        Weights of the squares of the coordinates: of N positions, or of N positions and N velocities.
+    n_oscillators : int
+        Number N.
+    dead_time : int
+        Two stretches are one burst if the first state of the later one is at most so many states after the last state
+        of the earlier one; at least 1.
+    """
+
+    def __init__(self, weight: FloatArray, n_oscillators: int, dead_time: int) -> None:
+        self._weight, self._n, self._dead_time = weight, n_oscillators, dead_time
+        self._open = np.zeros((0, n_oscillators, 4), dtype=np.int64)
+        self._height = np.zeros((0, n_oscillators))
+        #: Bursts from this state on are all found; earlier ones may be cut by the start of the record.
+        self.known_from = 0
+        #: All bursts before this state are found.
+        self.known_until = 0
+
+    def add(self, state: FloatArray, *, first: int) -> npt.NDArray[np.int64]:
+        """Bursts that are over; those cut by the start of the record are left out, as are those that never end.
+
+        Parameters
+        ----------
+        state, first
+            As for `stochbind.analysis.passes.Pass`.
+
+        Returns
+        -------
+        (n_bursts, 3) int
+            Trajectory in the piece, state of the highest value, and oscillator.
+        """
+        n, t = state.shape[:2]
+        if first == 0:
+            self._open = np.full((n, self._n, 4), -1, dtype=np.int64)
+            self._height = np.zeros((n, self._n))
+            self.known_from = 0
+        most = n * self._n * (t // (self._dead_time + 1) + 2)
+        found = np.empty((most, 3), dtype=np.int64)
+        count, cut = _find(
+            np.ascontiguousarray(state), self._weight, first, self._dead_time, self._open, self._height, found
+        )
+        self.known_from = max(self.known_from, int(cut))
+        start = self._open[..., _START]
+        self.known_until = int(start[start >= 0].min(initial=first + t))
+        return found[:count]
+
+
+@compiled
+def _find(state: Any, weight: Any, first: Any, dead_time: Any, opened: Any, height: Any, found: Any) -> Any:
+    """Follow each oscillator; return the number of bursts that ended, and the state after those cut by the start."""
+    n, t, d = state.shape
+    size = opened.shape[1]
+    count, after = 0, 0
+    for a in range(n):
+        for b in range(t):
+            now = first + b
+            for i in range(size):
+                value = weight[i] * state[a, b, i] ** 2
+                if d > size:
+                    value += weight[size + i] * state[a, b, size + i] ** 2
+                burst = opened[a, i]
+                if value >= 1.0:
+                    if burst[_START] < 0:
+                        burst[_START], burst[_PEAK] = now, now
+                        burst[_CUT] = 1 if now < dead_time else 0
+                        height[a, i] = value
+                    elif value > height[a, i]:
+                        burst[_PEAK] = now
+                        height[a, i] = value
+                    burst[_ABOVE] = now
+                elif burst[_START] >= 0 and now - burst[_ABOVE] >= dead_time:
+                    if burst[_CUT] == 1:
+                        after = max(after, burst[_ABOVE] + 1)
+                    else:
+                        found[count, 0], found[count, 1], found[count, 2] = a, burst[_PEAK], i
+                        count += 1
+                    burst[_START] = -1
+    return count, after
