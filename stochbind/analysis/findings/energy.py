@@ -1,0 +1,172 @@
+"""How hot everything is, where heat flows, and who pays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from stochbind.analysis import refrigerators, temperatures, thermodynamics, windows
+from stochbind.analysis.findings.base import Finding, Subject
+from stochbind.analysis.refrigerator_pairs import carnot
+from stochbind.analysis.statistics import weighted_mean
+from stochbind.checks import FloatArray
+from stochbind.errors import ScenarioError
+from stochbind.oscillators import Oscillators
+
+TEMPERATURE, HEAT, COOLING = "temperature", "heat and work", "refrigeration"
+
+
+def temperature_findings(subject: Subject) -> Iterator[Finding]:
+    """Kinetic and position temperatures of particles and normal modes, and occupation numbers.
+
+    Parameters
+    ----------
+    subject : Subject
+        The run.
+
+    Yields
+    ------
+    Finding
+        Of forces that are not linear the kinetic temperature alone.
+    """
+    array = subject.array
+    told = partial(subject.linear_in_moments, TEMPERATURE)
+    if not array.overdamped:
+        yield from told("kinetic temperature", "K", thermodynamics.kinetic_temperature)
+    if not subject.linear:
+        return
+    yield from told("position temperature", "K", thermodynamics.position_temperature)
+    try:
+        modes = temperatures.normal_modes(array)
+    except ScenarioError as error:
+        subject.notes.append(f"Normal modes have no temperatures: {error}")
+        return
+    turn = 1.0 if subject.scenario.reduced or array.overdamped else 2.0 * np.pi
+    unit = subject.unit(" 1/s" if array.overdamped else " Hz")
+    names = [f"mode {k} ({rate / turn:.4g}{unit})" for k, rate in enumerate(modes.rate)]
+    if not array.overdamped:
+        yield from told("kinetic temperature", "K", temperatures.mode_kinetic_temperature, names=names)
+    yield from told("position temperature", "K", temperatures.mode_position_temperature, names=names)
+    if not (array.overdamped or subject.scenario.reduced) and (array.stiffness > 0).all():
+        yield from told("occupation number", "", temperatures.occupation)
+
+
+def heat_findings(subject: Subject) -> Iterator[Finding]:
+    """Heat from each bath, work on j by k, the light's and the drives' work, and the first law.
+
+    Parameters
+    ----------
+    subject : Subject
+        The run.
+
+    Yields
+    ------
+    Finding
+        From moments and, with a ledger, along the path.
+    """
+    array = subject.array
+    told = partial(subject.linear_in_moments, HEAT)
+    if subject.linear or not array.overdamped:
+        yield from told("heat from the bath", "W", thermodynamics.heat_current)
+    if not array.overdamped and np.any(array.diffusion):
+        yield from told("heat from recoil", "W", thermodynamics.recoil_heating)
+    if subject.linear:
+        coupled = array.coupling != 0.0
+        if coupled.any():
+            yield from told("work of the coupling", "W", thermodynamics.power, kept=coupled)
+            yield from told("work of all couplings", "W", _whole_power, names=[""])
+        yield from told("energy", "J", thermodynamics.energy)
+        if not subject.scenario.drive:
+            yield from _first_law(subject)
+    yield from _ledger(subject)
+
+
+def _whole_power(array: Oscillators, second: FloatArray) -> FloatArray:
+    return np.asarray(thermodynamics.power(array, second).sum(axis=(-2, -1)))[..., None]
+
+
+def _first_law(subject: Subject) -> Iterator[Finding]:
+    """Energy gained per time, less all heat and work."""
+    array, found = subject.array, subject.found
+    residual = thermodynamics.first_law(array, found.second, found.first_state, found.last_state, found.duration)
+    exact, scale = None, 0.0
+    if subject.exact is not None:
+        one = subject.exact
+        exact = thermodynamics.first_law(array, one.second, one.first_state, one.last_state, found.duration)[0]
+        scale = float(np.abs(thermodynamics.energy(array, one.second)).max()) / found.duration
+        scale += float(np.abs(thermodynamics.heat_current(array, one.second)).max())
+    estimate = weighted_mean(residual, found.weight)
+    yield from subject.findings(HEAT, "first law", "W", estimate, exact, scale=scale)
+
+
+def _ledger(subject: Subject) -> Iterator[Finding]:
+    """Heat and work that were added up along each path."""
+    array, steady = subject.array, subject.covariance
+    for name, label in (
+        ("heat", "heat from bath and recoil, along the path"),
+        ("work", "work of the coupling, along the path"),
+        ("drive_work", "work of the drives, along the path"),
+    ):
+        estimate = windows.path_current(subject.dataset, name, subject.first_time)
+        if estimate is None:
+            continue
+        exact = None
+        if steady is not None and name == "heat":
+            exact = thermodynamics.heat_current(array, steady) + thermodynamics.recoil_heating(array, steady)
+        elif steady is not None and name == "work":
+            exact = thermodynamics.power(array, steady)
+        kept = None if name == "heat" else np.asarray(estimate.value != 0.0)
+        yield from subject.findings(HEAT, label, "W", estimate, exact, kept=kept)
+
+
+def cooling_findings(subject: Subject) -> Iterator[Finding]:
+    """Whether the coldest bath is cooled, at what price, and how near to Carnot's limit.
+
+    Parameters
+    ----------
+    subject : Subject
+        The run, of an array with two baths or more.
+
+    Yields
+    ------
+    Finding
+        None if there is one bath only.
+    """
+    array = subject.array
+    if subject.covariance is None or not array.coupling.any():
+        return
+    try:
+        number = refrigerators.baths_of(array)
+    except ScenarioError:
+        return
+    cold = number == 0
+    hottest, coldest = array.bath_temperature.max(), array.bath_temperature.min()
+
+    def heat_of_cold(second: FloatArray) -> FloatArray:
+        return np.asarray(thermodynamics.heat_current(array, second)[..., cold].sum(axis=-1))
+
+    def work(second: FloatArray) -> FloatArray:
+        recoil = thermodynamics.recoil_heating(array, second).sum(axis=-1)
+        return np.asarray(thermodynamics.power(array, second).sum(axis=(-2, -1)) + recoil)
+
+    told = partial(subject.linear_in_moments, COOLING, names=[""])
+    yield from told("heat from the coldest bath", "W", lambda _, second: heat_of_cold(second)[..., None])
+    yield from told("work of the light", "W", lambda _, second: work(second)[..., None])
+    flow = subject.found.estimate(lambda second: np.stack([heat_of_cold(second), work(second)], axis=-1))
+    exact = heat_of_cold(subject.covariance)
+    if exact <= 0.0:
+        subject.notes.append("The coldest bath is not cooled: there is no coefficient of performance.")
+        return
+    if not (np.abs(flow.value) > 5.0 * flow.stderr).all():
+        subject.notes.append(
+            "The coefficient of performance is left out: cooling power or work is within 5 standard errors of zero."
+        )
+        return
+    performance = subject.jackknife(lambda second: heat_of_cold(second) / work(second))
+    best = float(carnot(coldest, hottest)) if hottest > coldest else np.inf
+    truth = float(exact / work(subject.covariance))
+    yield from subject.findings(COOLING, "coefficient of performance", "", performance, truth, names=[""])
+    relative = type(performance)(performance.value / best, performance.stderr / best, performance.n_eff)
+    yield from subject.findings(COOLING, "efficiency relative to Carnot", "", relative, truth / best, names=[""])

@@ -1,0 +1,111 @@
+"""How irreversible, how reliable: entropy production, fluctuation theorems, uncertainty of currents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from stochbind.analysis import entropy, uncertainty
+from stochbind.analysis.currents import work_current
+from stochbind.analysis.findings.base import Finding, Setting, Subject
+from stochbind.analysis.fluctuations import EntropyPass, choose_stretch
+from stochbind.analysis.stochastic_entropy import SampledChain
+from stochbind.checks import FloatArray
+from stochbind.errors import NoiseError, PlanError, ScenarioError, TooFewSamplesError, UnstableError
+from stochbind.oscillators import Oscillators
+
+ENTROPY, PRECISION, THEOREMS = "entropy", "precision", "fluctuation theorems"
+
+
+def entropy_findings(subject: Subject) -> Iterator[Finding]:
+    """Entropy production as the paths show it, by particle and in all, and what the baths gain.
+
+    Parameters
+    ----------
+    subject : Subject
+        The run.
+
+    Yields
+    ------
+    Finding
+        None for forces that are not linear, or noise that is degenerate.
+    """
+    if not subject.linear or subject.scenario.drive:
+        return
+    told = partial(subject.linear_in_moments, ENTROPY)
+    try:
+        yield from told("entropy production", "k_B/s", entropy.medium)
+        yield from told("entropy production, in all", "k_B/s", _whole, names=[""])
+    except NoiseError as error:
+        subject.notes.append(str(error))
+    if not np.any(subject.array.diffusion):
+        return  # then the two are the same
+    try:
+        yield from told("entropy gained by the bath", "k_B/s", entropy.of_baths)
+    except PlanError as error:
+        subject.notes.append(str(error))
+
+
+def _whole(array: Oscillators, second: FloatArray) -> FloatArray:
+    return np.asarray(entropy.medium(array, second).sum(axis=-1))[..., None]
+
+
+def entropy_pass(subject: Setting, n_groups: int) -> EntropyPass | None:
+    """What adds up entropy along stretches of the record, if its law is known and there is anything to test."""
+    if not subject.steady:
+        return None
+    try:
+        chain = SampledChain(subject.equations, subject.interval)
+        return EntropyPass(chain, n_groups, choose_stretch(chain, subject.n_states - 1))
+    except (ScenarioError, NoiseError, UnstableError, TooFewSamplesError, PlanError) as error:
+        subject.notes.append(f"Fluctuation theorems: {error}")
+        return None
+
+
+def theorem_findings(subject: Subject, one: EntropyPass) -> Iterator[Finding]:
+    """Fluctuation theorems as tests of the simulation."""
+    result = one.result()
+    subject.notes.extend(result.notes)
+    where = f"{result.stretch} steps, {result.mean_entropy:.3g} k_B"
+    for test in result.tests:
+        unit = "k_B/s" if "production" in test.name else "k_B" if test.name.startswith("entropy") else ""
+        yield from subject.findings(THEOREMS, test.name, unit, test.estimate, test.exact, names=[where])
+
+
+def precision_findings(subject: Subject) -> Iterator[Finding]:
+    """Variance of the work of each coupling, and what its precision costs: the thermodynamic uncertainty relation.
+
+    Parameters
+    ----------
+    subject : Subject
+        The run; with a ledger or the statistic "currents".
+
+    Yields
+    ------
+    Finding
+        None where there is neither, or no steady state.
+    """
+    dataset, array = subject.dataset, subject.array
+    if not subject.steady or not ("work" in dataset or "current_work" in dataset):
+        return
+    for j, k in subject.pairs:
+        for receiver, sender in ((j, k), (k, j)):
+            if array.coupling[receiver, sender] == 0.0:
+                continue
+            where = subject.name(receiver, sender)
+            try:
+                found = uncertainty.found_precision(dataset, array, receiver, sender, start=subject.first_time)
+                current = work_current(array, receiver, sender)
+                exact = uncertainty.exact_precision(array, current, found.duration)
+            except (TooFewSamplesError, NoiseError, UnstableError) as error:
+                subject.notes.append(f"Precision of the work {where}: {error}")
+                continue
+            told = partial(subject.findings, PRECISION, names=[f"{where}, {found.duration:.4g}{subject.unit(' s')}"])
+            yield from told("variance of the work, per time", "J^2/s", found.variance, exact.variance)
+            yield from told("precision product", "k_B", found.product, exact.product)
+    if array.overdamped:
+        subject.notes.append("The precision product of an overdamped steady state is 2 or more.")
+    else:
+        subject.notes.append("The precision product has no lower bound of 2 for underdamped motion.")
