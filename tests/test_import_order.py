@@ -34,6 +34,7 @@ ROOMS = (
     "engine",
     "analysis",
     "plots",
+    "studies",
     "reports",
     "cli",
     "__main__",

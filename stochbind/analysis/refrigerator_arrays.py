@@ -29,7 +29,8 @@ def copies(array: Oscillators, number: int) -> Oscillators:
     Returns
     -------
     Oscillators
-        Copy i of oscillator j is oscillator ``i * N + j``. It moves N times the heat of one, for N times the work.
+        Copy i of oscillator j is oscillator ``i * N + j``, and baths are infinite. It moves N times the heat of one,
+        for N times the work.
 
     Raises
     ------
@@ -47,6 +48,7 @@ def copies(array: Oscillators, number: int) -> Oscillators:
         bath_temperature=np.tile(array.bath_temperature, n),
         mass=None if array.mass is None else np.tile(array.mass, n),
         coupling=np.asarray(np.kron(identity, array.coupling), dtype=np.float64),
+        baths=None,
         diffusion=np.kron(identity, np.asarray(array.diffusion)),
     )
 

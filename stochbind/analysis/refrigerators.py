@@ -23,8 +23,8 @@ import numpy.typing as npt
 from scipy import optimize
 
 from stochbind import checks
-from stochbind.analysis import thermodynamics
-from stochbind.analysis.refrigerator_pairs import carnot
+from stochbind.analysis import entropy, thermodynamics
+from stochbind.analysis.refrigerator_pairs import carnot as carnot
 from stochbind.checks import FloatArray
 from stochbind.errors import ScenarioError
 from stochbind.oscillators import Oscillators
@@ -44,8 +44,8 @@ class Balance:
         From its bath to each oscillator [W].
     coupling_power, recoil_power : float
         Power of the couplings, and of the momentum diffusion beside the baths, on all particles [W].
-    boltzmann : float
-        Boltzmann's constant [J/K], or one in reduced units.
+    entropy_production : float
+        Entropy that the baths gain [k_B/s]: not negative, but for recoil, whose own entropy is not counted.
     """
 
     temperature: FloatArray
@@ -53,7 +53,7 @@ class Balance:
     oscillator_heat: FloatArray
     coupling_power: float
     recoil_power: float
-    boltzmann: float
+    entropy_production: float
 
     @property
     def cold(self) -> int:
@@ -92,11 +92,6 @@ class Balance:
         """Coefficient of performance relative to Carnot's limit; zero for equal baths."""
         return self.performance / self.carnot
 
-    @property
-    def entropy_production(self) -> float:
-        """Entropy that the baths gain [k_B/s]: not negative, but for recoil, whose own entropy is not counted."""
-        return float(-(self.heat / (self.boltzmann * self.temperature)).sum())
-
 
 def balance(array: Oscillators, *, bath: Any = None) -> Balance:
     """Exact flows in the steady state.
@@ -119,17 +114,30 @@ def balance(array: Oscillators, *, bath: Any = None) -> Balance:
     UnstableError
         If there is no steady state.
     ScenarioError
-        If forces are not linear; if there is only one bath, one of zero temperature, or one of two temperatures; or
-        if an overdamped array has momentum diffusion, whose heat its bath takes up at once.
+        If forces are not linear, or a bath has a finite heat capacity; if there is only one bath, one of zero
+        temperature, or one of two temperatures; or if an overdamped array has momentum diffusion, whose heat its bath
+        takes up at once.
     """
     number = baths_of(array, bath)
-    return _balance(array, number, steady_moments(array))
+    second = steady_moments(array)
+    heat = thermodynamics.heat_current(array, second)
+    baths = range(int(number.max()) + 1)
+    return Balance(
+        temperature=np.array([array.bath_temperature[number == b][0] for b in baths]),
+        heat=np.array([heat[number == b].sum() for b in baths]),
+        oscillator_heat=heat,
+        coupling_power=float(thermodynamics.power(array, second).sum()),
+        recoil_power=float(thermodynamics.recoil_heating(array, second).sum()),
+        entropy_production=float(entropy.of_baths(array, second).sum()),
+    )
 
 
 def baths_of(array: Oscillators, bath: Any = None) -> npt.NDArray[np.intp]:
     """Number of the bath of each oscillator, (N,); see `balance`, which raises the same errors."""
     if array.forces:
         raise ScenarioError("The forces are not linear, so that the balance of the baths is not known exactly.")
+    if array.has_finite_baths:
+        raise ScenarioError("A bath of a finite heat capacity changes until nothing flows: there is no steady balance.")
     if array.overdamped and np.any(array.diffusion):
         raise ScenarioError(
             "An overdamped array with momentum diffusion has no balance: its baths take up the recoil at once; give "
@@ -159,19 +167,6 @@ def steady_moments(array: Oscillators) -> FloatArray:
     """Second moments of the steady state in scaled units, (d, d); raises `UnstableError` if there is none."""
     array.langevin().require_stable("The balance of the baths")
     return array.langevin().stationary_covariance()
-
-
-def _balance(array: Oscillators, number: npt.NDArray[np.intp], second: FloatArray) -> Balance:
-    heat = thermodynamics.heat_current(array, second)
-    n_baths = int(number.max()) + 1
-    return Balance(
-        temperature=np.array([array.bath_temperature[number == b][0] for b in range(n_baths)]),
-        heat=np.array([heat[number == b].sum() for b in range(n_baths)]),
-        oscillator_heat=heat,
-        coupling_power=float(thermodynamics.power(array, second).sum()),
-        recoil_power=float(thermodynamics.recoil_heating(array, second).sum()),
-        boltzmann=array.boltzmann,
-    )
 
 
 def pumped_by_recoil(array: Oscillators) -> FloatArray:
@@ -299,8 +294,8 @@ def cooling_map(array: Oscillators, ratio: Any, temperature_ratio: Any, *, bath:
 def _flows(array: Oscillators, cold: npt.NDArray[np.bool_], hot_bath: float, cold_bath: float) -> FloatArray:
     """Cooling power and work at some temperatures of the baths, (2,)."""
     heated = replace(array, bath_temperature=np.where(cold, cold_bath, hot_bath))
-    found = _balance(heated, cold.astype(np.intp), steady_moments(heated))
-    return np.array([found.heat[1], found.work])
+    heat = thermodynamics.heat_current(heated, steady_moments(heated))
+    return np.array([heat[cold].sum(), -heat.sum()])
 
 
 class BestCooling(NamedTuple):

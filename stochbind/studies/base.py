@@ -1,0 +1,244 @@
+"""What all studies have in common: a sweep that is run or continued, and what is made of it."""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from stochbind.analysis.validation import LARGEST_Z, validate
+from stochbind.engine.ensemble import Progress
+from stochbind.engine.reading import dataset_of
+from stochbind.engine.sweep_store import SweepStore, check_points
+from stochbind.engine.sweeps import run_sweep
+from stochbind.engine.workers import Workers
+from stochbind.errors import PlanError
+from stochbind.scenario import OscillatorScenario, Scenario, Sweep
+from stochbind.scenario.parameters import Value
+from stochbind.studies import folders, pages
+from stochbind.studies.tables import Column, Line, as_csv, column, lines_of_validation, worst
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: A study of a steady state begins in it, keeps no trajectories, and adds up what its table needs.
+STEADY_RUN: dict[str, Any] = {
+    "initial": "stationary",
+    "record": False,
+    "ledger": True,
+    "statistics": ("moments", "currents"),
+}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Study(abc.ABC):
+    """A finished study.
+
+    Attributes
+    ----------
+    directory : Path
+        Its folder.
+    sweep : Sweep
+        What was run.
+    fingerprint : str
+        Identity of the numbers.
+    table : tuple of Line
+        Every quantity at every point; see `column`.
+    notes : tuple of str
+        What the comparison with the exact theory had to say.
+    """
+
+    directory: Path
+    sweep: Sweep
+    fingerprint: str
+    table: tuple[Line, ...]
+    notes: tuple[str, ...]
+
+    @property
+    @abc.abstractmethod
+    def title(self) -> str:
+        """What the study is of, in a few words."""
+
+    @property
+    @abc.abstractmethod
+    def shown(self) -> Sequence[str]:
+        """Quantities that the report lists; the file of the table has all."""
+
+    @abc.abstractmethod
+    def findings(self) -> Iterator[str]:
+        """What was found, one sentence each."""
+
+    @abc.abstractmethod
+    def figure(self) -> Figure:
+        """The figure of the study."""
+
+    def column(self, quantity: str, where: str = "") -> Column:
+        """One quantity at all points that have it, such as ``("bath heat", "cold")``; `KeyError` if none has."""
+        return column(self.table, quantity, where)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every quantity is within five standard errors of its exact value."""
+        far = worst(self.table)
+        return far is None or abs(far.z) <= LARGEST_Z
+
+    @property
+    def unit(self) -> str:
+        """SI unit of a power; empty in reduced units."""
+        return "" if self.sweep.base.reduced else "W"
+
+    def sentences(self) -> Iterator[str]:
+        """What was found, and how far all of it is from the exact values."""
+        yield from self.findings()
+        far = worst(self.table)
+        if far is None:
+            yield "No verdict: no quantity has an exact value."
+            return
+        verdict = "All agree" if self.agrees else "DISAGREEMENT"
+        what = f"{far.quantity}{' of ' * bool(far.where)}{far.where} at point {far.point}"
+        judged = sum(not math.isnan(line.exact) for line in self.table)
+        yield f"{verdict}: of {judged} quantities the largest |z| is {abs(far.z):.2f} (limit 5), {what}."
+
+    def write(self, formats: Sequence[str] = ()) -> None:
+        """Write table.csv, figure.png and report.html, and the figure in other formats, each whole or not at all.
+
+        Parameters
+        ----------
+        formats : sequence of str
+            "pdf", "svg".
+
+        Raises
+        ------
+        PlanError
+            If a format is unknown.
+        StoreError
+            If a file cannot be written.
+        """
+        figure = self.figure()
+        pictures = {kind: folders.drawn(figure, kind) for kind in folders.checked_formats(("png", *formats))}
+        folders.write(self.directory, "table.csv", as_csv(self.table))
+        for kind, picture in pictures.items():
+            folders.write(self.directory, f"figure.{kind}", picture)
+        folders.write(self.directory, "report.html", pages.report(self, pictures["png"]))
+
+
+class Design(abc.ABC):
+    """A study that can be carried out: its sweep, and how its points are told.
+
+    Attributes
+    ----------
+    sweep : Sweep
+        What to run.
+    """
+
+    sweep: Sweep
+
+    @abc.abstractmethod
+    def evaluate(self, store: SweepStore, directory: Path) -> Study:
+        """The study of a finished sweep."""
+
+    def check(self) -> None:
+        """Raise what would end the sweep, or leave nothing to tell, before it begins."""
+        for plan in check_points(self.sweep):
+            if not plan.record and "moments" not in [item.name for item in plan.statistics]:
+                raise PlanError(
+                    'The sweep keeps neither trajectories nor moments, so nothing can be told of it; add "moments" '
+                    "to the `statistics` of its `[run]` table."
+                )
+
+
+def carry_out(
+    design: Design,
+    directory: str | Path,
+    *,
+    formats: Sequence[str] = (),
+    workers: Workers | str | None = None,
+    progress: Progress | None = None,
+) -> Study:
+    """Run the sweep of a study, or continue it, and write its files.
+
+    Parameters
+    ----------
+    design : Design
+        What to do.
+    directory : str or Path
+        Folder of the study, new or holding this very study.
+    formats : sequence of str
+        Formats of the figure beside PNG: "pdf", "svg".
+    workers, progress
+        See `stochbind.run`.
+
+    Returns
+    -------
+    Study
+        The finished study.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds something else.
+    PlanError
+        If the folder has the name of a file, or a format is unknown.
+    """
+    folder, formats = folders.checked(directory), folders.checked_formats(formats)
+    design.check()
+    run_sweep(design.sweep, folder / folders.SWEEP, workers=workers, progress=progress)
+    study = finished(design, folder)
+    study.write(formats)
+    return study
+
+
+def finished(design: Design, directory: Path) -> Study:
+    """The study of the finished sweep in a folder; `IncompleteError` if it is not finished."""
+    store = SweepStore.open(directory / folders.SWEEP)
+    store.require_complete()
+    return design.evaluate(store, directory)
+
+
+def points(store: SweepStore) -> Iterator[tuple[int, Scenario, xr.Dataset]]:
+    """Number, scenario and dataset of each point, compared with their digests first."""
+    for index in range(store.sweep.size):
+        point = store.point(index)
+        point.verify()
+        yield index, point.plan.scenario, dataset_of(point)
+
+
+def validated(index: int, parameters: Mapping[str, Value], dataset: xr.Dataset, notes: list[str]) -> Iterator[Line]:
+    """The lines of the comparison of a point with the exact theory; its notes are added, each once."""
+    result = validate(dataset)
+    notes += [note for note in result.notes if note not in notes]
+    return lines_of_validation(index, parameters, dataset, result)
+
+
+def require_oscillators(scenario: Scenario | Sweep, what: str) -> OscillatorScenario:
+    """The scenario, if it is one of given oscillators with linear forces and constant ones at most; else `PlanError`.
+
+    Parameters
+    ----------
+    scenario : Scenario or Sweep
+        What was given.
+    what : str
+        What the study changes, for the message.
+    """
+    if isinstance(scenario, Sweep):
+        raise PlanError(
+            f"{scenario.base.name}: is a sweep already; give a single scenario, or study it as a sweep of your own."
+        )
+    if not isinstance(scenario, OscillatorScenario):
+        raise PlanError(
+            f"{scenario.name}: is a scenario of {scenario.kind}, whose {what} follow from the light; give one of kind "
+            '= "oscillators".'
+        )
+    if scenario.oscillators().forces or scenario.drive:
+        raise PlanError(f"{scenario.name}: has drives, or forces that are not linear; this study is of linear ones.")
+    if scenario.oscillators().has_finite_baths:
+        raise PlanError(
+            f"{scenario.name}: has baths of a finite heat capacity, which have no steady currents; leave out "
+            "`heat_capacity`."
+        )
+    return scenario
