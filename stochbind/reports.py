@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stochbind.analysis.findings.analyses import Analysis
     from stochbind.analysis.validation import Validation
     from stochbind.engine.layout import Forecast, Layout
     from stochbind.engine.plan import Plan
@@ -119,6 +120,40 @@ def print_validation(path: str | Path, result: Validation) -> None:
         return
     verdict = "All agree" if result.agrees else "DISAGREEMENT"
     console.print(f"{verdict}: the largest |z| is {abs(result.worst.z):.2f} (limit 5).", highlight=False)
+
+
+def print_analysis(path: str | Path, result: Analysis, sections: Sequence[str]) -> None:
+    """Print the findings of an analysis, section by section, and its notes."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"{path}: {result.n_trajectories} trajectories of {result.n_states} states"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("quantity", "of"):
+        table.add_column(name, no_wrap=True)
+    for name in ("simulated", "± stderr", "exact", "z", "n_eff"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("unit", no_wrap=True)
+    for section in sections:
+        table.add_row(f"[bold]{section.capitalize()}[/]")
+        for row in (finding for finding in result.findings if finding.section == section):
+            z = f"{row.z:+.2f}" if abs(row.z) <= 5 else f"[bold red]{row.z:+.2f}[/]"
+            exact, z = ("", "") if math.isnan(row.exact) else (f"{row.exact:.5g}", z)
+            numbers = (f"{row.value:.5g}", f"{row.stderr:.2g}", exact, z, f"{row.n_eff:.0f}", row.unit)
+            table.add_row(f"  {row.quantity}", row.where, *numbers)
+        table.add_section()
+    # A table that is cut says nothing: as wide as it must be.
+    Console(width=Console(width=10_000).measure(table).maximum).print(table)
+    console = Console(width=max(84, shutil.get_terminal_size().columns if sys.stdout.isatty() else 100))
+    start, stop = result.window
+    console.print(
+        f"Averaged from {start:.6g} to {stop:.6g}; pairs are receiver <- sender; heat is from the bath to the "
+        "particle; exact: mean over the same states; z: in standard errors; n_eff: independent samples.",
+        highlight=False,
+    )
+    for note in result.notes:
+        console.print(f"Note: {note}", highlight=False)
 
 
 def json_ready(value: Any) -> Any:

@@ -67,15 +67,15 @@ def scenario_of(text: str) -> Scenario | Sweep:
     return read_any(text)
 
 
-def duration_of(text: str, scenario: Scenario) -> float:
-    """The length of a step."""
+def duration_of(text: str, scenario: Scenario, option: str = "--step") -> float:
+    """A time that an option gives, in seconds, or in reduced units."""
     from stochbind.quantities import KINDS, parse
 
     try:
         return float(text) if scenario.reduced else parse(text, KINDS["time"])
     except ValueError as error:
         reason = f"must be a bare number in reduced units, but is {text!r}" if scenario.reduced else str(error)
-        raise errors.PlanError(f"`--step` {reason.rstrip('.')}.") from None
+        raise errors.PlanError(f"`{option}` {reason.rstrip('.')}.") from None
 
 
 def part_of(text: str | None) -> tuple[int, int] | None:
@@ -89,7 +89,7 @@ def part_of(text: str | None) -> tuple[int, int] | None:
 
 
 @contextlib.contextmanager
-def progress(quiet: bool) -> Iterator[Callable[[int, int, int], None] | None]:
+def progress(quiet: bool, what: str = "units") -> Iterator[Callable[[int, int, int], None] | None]:
     """A bar on a terminal, else a line every ten seconds and at the end."""
     if quiet:
         yield None
@@ -101,7 +101,7 @@ def progress(quiet: bool) -> Iterator[Callable[[int, int, int], None] | None]:
         words = TextColumn("{task.fields[rate]}")
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), words, TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("units", total=None, rate="")
+            task = bar.add_task(what, total=None, rate="")
             clock = _Clock()
             yield lambda done, total, failed: bar.update(
                 task, completed=done, total=total, rate=clock.rate(done) + _failures(failed)
@@ -114,7 +114,7 @@ def progress(quiet: bool) -> Iterator[Callable[[int, int, int], None] | None]:
         rate = clock.rate(done)
         if done == total or time.monotonic() - spoken > 10:
             spoken = time.monotonic()
-            say(f"{done} of {total} units done{rate}{clock.left(done, total)}{_failures(failed)}")
+            say(f"{done} of {total} {what} done{rate}{clock.left(done, total)}{_failures(failed)}")
 
     yield speak
 
