@@ -19,6 +19,8 @@ Every message is one sentence or two: what is wrong, with its name and value, an
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class StochbindError(Exception):
     """Base of all errors that stochbind raises on purpose."""
@@ -71,7 +73,22 @@ class UnstableError(StochbindError):
 
 
 class TooFewSamplesError(StochbindError):
-    """The data are too few for the error bar that was asked for."""
+    """The data are too few for the error bar that was asked for.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, with what would be enough.
+    estimate : stochbind.Estimate, optional
+        What the data say nevertheless, with an error bar that is not to be trusted, or is NaN.
+    """
+
+    def __init__(self, message: str, estimate: Any = None) -> None:
+        super().__init__(message, estimate)  # all arguments, so that it can cross to another process
+        self.estimate = estimate
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class StoreError(StochbindError):

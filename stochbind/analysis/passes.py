@@ -27,9 +27,11 @@ from stochbind.langevin import Langevin
 #: There are at most this many cells.
 N_GROUPS = 256
 #: So many trajectories tell error bars by themselves; fewer are cut in time as well, into so many cells at most.
-_MANY_TRAJECTORIES, _MOST_CELLS = 32, 64
-#: Length of blocks of time in integrated autocorrelation times, and fewest cells that come of such cuts.
-BLOCK_LENGTH, FEWEST_CELLS = 16.0, 8
+_ENOUGH_CELLS = 32
+#: Length of blocks of time in integrated autocorrelation times, that of the shortest where there would be too few, and
+#: fewest cells that come of such cuts. Neighbouring blocks of n times are correlated by about 1/2n, which makes error
+#: bars too short by that.
+_BLOCK_LENGTH, SHORTEST_BLOCK, FEWEST_CELLS = 16.0, 10.0, 8
 #: Size of the series by which correlations are measured, and fewest bins of them.
 _SERIES_BYTES, _FEWEST_BINS = 32 * 2**20, 2**10
 #: What is read at once, about; several times this is in memory.
@@ -185,12 +187,14 @@ def independent_cells(dataset: xr.Dataset, equations: Langevin, *, start: int = 
     """
     whole = cut(dataset, start=start)
     n_trajectories, n_states = len(whole.group), int(whole.edge[-1])
-    if n_trajectories >= _MANY_TRAJECTORIES:
+    if n_trajectories >= _ENOUGH_CELLS:
         return whole
     squares = _Squares(equations, n_trajectories, n_states)
     read(dataset, equations, [squares], start=start, cells=whole)
-    n_blocks = min(int(n_states / (BLOCK_LENGTH * squares.correlation_time)), _MOST_CELLS // n_trajectories)
-    if n_blocks * n_trajectories < FEWEST_CELLS:
+    length = n_states / squares.correlation_time
+    fewest, most = -(-FEWEST_CELLS // n_trajectories), _ENOUGH_CELLS // n_trajectories
+    n_blocks = min(most, max(int(length / _BLOCK_LENGTH), min(fewest, int(length / SHORTEST_BLOCK))))
+    if n_blocks < fewest:
         return whole
     return cut(dataset, start=start, n_blocks=n_blocks)
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import xarray as xr
 from scipy import special
 
+from stochbind.analysis.passes import FEWEST_CELLS, SHORTEST_BLOCK, Cells, independent_cells, read
 from stochbind.analysis.passes import N_GROUPS as N_GROUPS
-from stochbind.analysis.passes import Cells, independent_cells, read
 from stochbind.analysis.second_moments import SecondMoments
 from stochbind.checks import FloatArray
 from stochbind.errors import TooFewSamplesError
@@ -192,11 +192,81 @@ def weighted_mean(sample: FloatArray, weight: FloatArray) -> Estimate:
         If there are fewer than two groups.
     """
     n = len(weight)
+    mean = np.asarray(np.tensordot(weight, sample, 1))
     if n < 2:
-        raise TooFewSamplesError("Error bars need at least 2 trajectories, but the record has 1; run more.")
-    mean = np.tensordot(weight, sample, 1)
+        raise TooFewSamplesError(
+            "Error bars need at least 2 trajectories, or one in its steady state that is "
+            f"{FEWEST_CELLS * SHORTEST_BLOCK:g} autocorrelation times long or more; run more of them, or longer.",
+            Estimate(mean, np.full(mean.shape, np.nan), float(n)),
+        )
     scatter = np.tensordot(weight, (sample - mean) ** 2, 1)
-    return Estimate(np.asarray(mean), np.asarray(np.sqrt(scatter / (n - 1))), float(n))
+    return Estimate(mean, np.asarray(np.sqrt(scatter / (n - 1))), float(n))
+
+
+def jackknife(function: Callable[..., FloatArray], *samples: FloatArray, weight: FloatArray) -> Estimate:
+    r"""Smooth function of means of independent groups, by leaving out each group in turn.
+
+    With :math:`\theta` the function of the means, :math:`\theta_{-g}` that of the means without group g, and
+    :math:`h_g` the inverse of the share of the group, the pseudo-values
+    :math:`h_g \theta - (h_g - 1) \theta_{-g}` act as group means: their mean has no bias of the order of the inverse
+    number of groups, and their scatter gives the standard error (Busing, Meijer and van der Leeden, Stat. Comput. 9, 3
+    (1999), for groups of unequal size).
+
+    Parameters
+    ----------
+    function : callable
+        Of one array for each of the samples, of shape ``(..., *shape)``, to a result of shape ``(..., *result)``: it is
+        called with means stacked along the first axis.
+    *samples : (n_groups, *shape) float
+        Group means.
+    weight : (n_groups,) float
+        Shares, which add up to one.
+
+    Returns
+    -------
+    Estimate
+        Of the function of the means.
+
+    Raises
+    ------
+    TooFewSamplesError
+        If there are fewer than eight groups: then the function may bend within the error bar of its arguments, and the
+        pseudo-values tell little about it.
+    """
+    value, replicate = leave_one_out(function, *samples, weight=weight)
+    inverse = 1.0 / weight.reshape(-1, *[1] * value.ndim)
+    pseudo = inverse * value - (inverse - 1.0) * replicate
+    mean = np.tensordot(weight, pseudo, 1)
+    variance = np.mean((pseudo - mean) ** 2 / np.maximum(inverse - 1.0, np.finfo(float).tiny), axis=0)
+    estimate = Estimate(np.asarray(mean), np.asarray(np.sqrt(variance)), float(len(weight)))
+    if len(weight) < FEWEST_CELLS:
+        raise TooFewSamplesError(
+            f"The error bar of a nonlinear function needs at least {FEWEST_CELLS} independent trajectories or blocks "
+            f"of time, but the record has {len(weight)}; run more trajectories, or longer ones.",
+            estimate,
+        )
+    return estimate
+
+
+def leave_one_out(
+    function: Callable[..., FloatArray], *samples: FloatArray, weight: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Function of means, and of the means without each group in turn; see `jackknife`.
+
+    Returns
+    -------
+    value : (...) float
+        Of all groups.
+    replicate : (n_groups, ...) float
+        Without each of them. NaN if there is one only.
+    """
+    left: list[FloatArray] = []
+    means = [np.tensordot(weight, sample, 1) for sample in samples]
+    for mean, sample in zip(means, samples, strict=True):
+        share = weight.reshape(-1, *[1] * mean.ndim)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            left.append((mean - share * sample) / (1.0 - share))
+    return np.asarray(function(*(mean[None] for mean in means)))[0], np.asarray(function(*left))
 
 
 def record(dataset: xr.Dataset, equations: Langevin, *, start: int = 0, cells: Cells | None = None) -> Record:

@@ -10,6 +10,7 @@ import xarray as xr
 
 from stochbind.analysis import online
 from stochbind.analysis.exact_windows import exact_record_of_windows
+from stochbind.analysis.passes import cut, independent_cells
 from stochbind.analysis.statistics import Estimate, Record, exact_record, record, weighted_mean
 from stochbind.errors import IncompleteError, PlanError, TooFewSamplesError
 from stochbind.langevin import Langevin
@@ -71,7 +72,10 @@ def recorded(dataset: xr.Dataset, scenario: Scenario, initial: str) -> Window:
     interval = float(time[1] - time[0])
     stability = equations.stability
     start = settled(stability.growth_rate if stability.stable else 0.0, interval, dataset.sizes["time"])
-    found = record(dataset, equations, start=start)
+    # Before the steady state, blocks of time differ by more than noise.
+    steady = is_settled(equations, initial, float(time[start]))
+    cells = independent_cells(dataset, equations, start=start) if steady else cut(dataset, start=start)
+    found = record(dataset, equations, start=start, cells=cells)
     exact = exact_record(
         scenario.driven(equations),
         array.initial_moments(initial),
