@@ -142,7 +142,7 @@ def energy_transfer(array: Oscillators, record: Record) -> Transfers:
         Ratio of the power in the weak direction of the coupling to that in the strong one, and asymmetry.
     """
     total, replicate = record.regrouped(_GROUPS).jackknife(lambda part: thermodynamics.power(array, part.second[0]))
-    return _transfers(pairs(np.abs(array.coupling)), total, replicate)
+    return transfers_of(pairs(np.abs(array.coupling)), total, replicate)
 
 
 def exact_energy_transfer(array: Oscillators, second: FloatArray, direction: Direction) -> tuple[float, float]:
@@ -304,13 +304,18 @@ def response_transfer(array: Oscillators, equations: Langevin, record: Record) -
         return resonant_susceptibility(array, regressed_equations(equations, part))
 
     exact = np.abs(resonant_susceptibility(array, equations))
-    return _transfers(pairs(exact * (1 - np.eye(len(exact)))), *record.regrouped(_GROUPS).jackknife(response))
+    return transfers_of(pairs(exact * (1 - np.eye(len(exact)))), *record.regrouped(_GROUPS).jackknife(response))
 
 
 def resonant_susceptibility(array: Oscillators, equations: Langevin) -> ComplexArray:
     """Susceptibility of each pair at its own resonance [m/N], shape (N, N)."""
+    return at_resonance(array, lambda omega: susceptibility(array, equations, omega))
+
+
+def at_resonance(array: Oscillators, function: Callable[[float], ComplexArray]) -> ComplexArray:
+    """Elements [j, k] of matrices that depend on the frequency [rad/s], each at the resonance of its pair; (N, N)."""
     frequency, where = np.unique(resonance(array), return_inverse=True)
-    chi = np.array([susceptibility(array, equations, omega) for omega in frequency])
+    chi = np.array([function(float(omega)) for omega in frequency])
     j, k = np.indices((array.n_oscillators,) * 2)
     result: ComplexArray = chi[where.reshape(j.shape), j, k]
     return result
@@ -323,10 +328,25 @@ def exact_response_transfer(chi: ComplexArray, direction: Direction) -> tuple[fl
     return ratio, (1.0 - ratio) / (1.0 + ratio)
 
 
-def _transfers(
+def transfers_of(
     directions: list[Direction], total: FloatArray | ComplexArray, replicate: FloatArray | ComplexArray
 ) -> Transfers:
-    """Estimates from a matrix of effects on j of k, and its jackknife replicates."""
+    """Estimates from a matrix of effects on j of k, and its jackknife replicates.
+
+    Parameters
+    ----------
+    directions : list of Direction
+        Strong direction of each pair.
+    total : (N, N) float or complex
+        The matrix.
+    replicate : (n_groups, N, N) float or complex
+        Without each group in turn.
+
+    Returns
+    -------
+    Transfers
+        Of all pairs.
+    """
     n = len(replicate)
 
     def error(value: FloatArray | ComplexArray) -> float:
@@ -348,13 +368,14 @@ def _transfers(
         if stderr > _LARGEST_RATIO_ERROR:
             result.undetermined.append(direction)
             continue
-        # The asymmetry bends most at small ratios: its slope is taken where the interval of the ratio is steepest.
-        slope = 2.0 / (1.0 + max(0.0, size - 3.0 * stderr)) ** 2
-        result.found.append(
-            Transfer(
-                direction,
-                Estimate(np.asarray(size if np.iscomplexobj(total) else ratio), np.asarray(stderr), float(n)),
-                Estimate(np.asarray((1 - size) / (1 + size)), np.asarray(slope * stderr), float(n)),
-            )
-        )
+        found = Estimate(np.asarray(size if np.iscomplexobj(total) else ratio), np.asarray(stderr), float(n))
+        result.found.append(Transfer(direction, found, asymmetry_of_ratio(found)))
     return result
+
+
+def asymmetry_of_ratio(ratio: Estimate) -> Estimate:
+    """Asymmetry :math:`(1 - |r|)/(1 + |r|)` of a ratio weak/strong, with its error bar."""
+    size, stderr = abs(float(ratio.value)), float(ratio.stderr)
+    # The asymmetry bends most at small ratios: its slope is taken where the interval of the ratio is steepest.
+    slope = 2.0 / (1.0 + max(0.0, size - 3.0 * stderr)) ** 2
+    return Estimate(np.asarray((1 - size) / (1 + size)), np.asarray(slope * stderr), ratio.n_eff)
