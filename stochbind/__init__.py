@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stochbind import errors as errors
     from stochbind import fields as fields
+    from stochbind.analysis.findings.analyses import Analysis as Analysis
+    from stochbind.analysis.findings.analyses import analyse as analyse
     from stochbind.analysis.statistics import Estimate as Estimate
     from stochbind.analysis.validation import Validation as Validation
     from stochbind.analysis.validation import validate as validate
@@ -45,6 +47,8 @@ __version__ = "0.1.0"
 # Name: module, and after a colon the name there if it is another one; a module itself has nothing after the colon.
 _HOME = {
     "Estimate": "analysis.statistics",
+    "Analysis": "analysis.findings.analyses",
+    "analyse": "analysis.findings.analyses",
     "Validation": "analysis.validation",
     "validate": "analysis.validation",
     "run": "engine.ensemble",

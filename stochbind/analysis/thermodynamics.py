@@ -140,6 +140,19 @@ def light_power(array: Oscillators, second: FloatArray) -> FloatArray:
     return result
 
 
+def heat_by_balance(
+    array: Oscillators, second: FloatArray, first_state: FloatArray, last_state: FloatArray, duration: float
+) -> FloatArray:
+    """Heat current from the bath by the first law [W]: energy gained per time, less all else that was received.
+
+    The mean of it is that of `heat_current`. It fluctuates less, as the energy of a particle hardly changes over a long
+    window, whatever the kinetic energy does in it. Parameters and shape are those of `first_law`.
+    """
+    gain = (energy(array, last_state) - energy(array, first_state)) / duration
+    result: FloatArray = gain - recoil_heating(array, second) - power(array, second).sum(axis=-1)
+    return result
+
+
 def first_law(
     array: Oscillators, second: FloatArray, first_state: FloatArray, last_state: FloatArray, duration: float
 ) -> FloatArray:
@@ -161,7 +174,5 @@ def first_law(
     (..., N) float
         Residual.
     """
-    gain = (energy(array, last_state) - energy(array, first_state)) / duration
-    received = heat_current(array, second) + recoil_heating(array, second) + power(array, second).sum(axis=-1)
-    result: FloatArray = gain - received
+    result: FloatArray = heat_by_balance(array, second, first_state, last_state, duration) - heat_current(array, second)
     return result

@@ -162,13 +162,13 @@ class Subject(Setting):
         names: Sequence[str] = ("",),
     ) -> Iterator[Finding]:
         """Findings of a smooth function of second moments, (n,), with the error bars and the bias of the jackknife."""
-        estimate = self.jackknife(function)
+        estimate = self.jackknife(lambda one: function(one.second[0]))
         exact = None if self.exact is None else np.atleast_1d(function(self.exact.second[0]))
         yield from self.findings(section, quantity, unit, estimate, exact, names=names)
 
-    def jackknife(self, function: Callable[[FloatArray], Any]) -> Estimate:
-        """Estimate of a smooth function of second moments, (n,); its bias of first order is taken off."""
-        value, replicate = self.found.regrouped(GROUPS).jackknife(lambda part: np.atleast_1d(function(part.second[0])))
+    def jackknife(self, function: Callable[[Record], Any]) -> Estimate:
+        """Estimate of a smooth function of the record of one group, (n,); its bias of first order is taken off."""
+        value, replicate = self.found.regrouped(GROUPS).jackknife(lambda part: np.atleast_1d(function(part)))
         n = len(replicate)
         mean = replicate.mean(axis=0)
         stderr = np.sqrt((n - 1) / n * ((replicate - mean) ** 2).sum(axis=0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from stochbind.analysis import refrigerators, temperatures, thermodynamics, windows
 from stochbind.analysis.findings.base import Finding, Subject
 from stochbind.analysis.refrigerator_pairs import carnot
-from stochbind.analysis.statistics import weighted_mean
+from stochbind.analysis.statistics import Estimate, Record, weighted_mean
 from stochbind.checks import FloatArray
 from stochbind.errors import ScenarioError
 from stochbind.oscillators import Oscillators
@@ -70,6 +70,8 @@ def heat_findings(subject: Subject) -> Iterator[Finding]:
     told = partial(subject.linear_in_moments, HEAT)
     if subject.linear or not array.overdamped:
         yield from told("heat from the bath", "W", thermodynamics.heat_current)
+    if subject.linear and not subject.scenario.drive:
+        yield from _by_balance(subject)
     if not array.overdamped and np.any(array.diffusion):
         yield from told("heat from recoil", "W", thermodynamics.recoil_heating)
     if subject.linear:
@@ -78,8 +80,6 @@ def heat_findings(subject: Subject) -> Iterator[Finding]:
             yield from told("work of the coupling", "W", thermodynamics.power, kept=coupled)
             yield from told("work of all couplings", "W", _whole_power, names=[""])
         yield from told("energy", "J", thermodynamics.energy)
-        if not subject.scenario.drive:
-            yield from _first_law(subject)
     yield from _ledger(subject)
 
 
@@ -87,18 +87,24 @@ def _whole_power(array: Oscillators, second: FloatArray) -> FloatArray:
     return np.asarray(thermodynamics.power(array, second).sum(axis=(-2, -1)))[..., None]
 
 
-def _first_law(subject: Subject) -> Iterator[Finding]:
-    """Energy gained per time, less all heat and work."""
-    array, found = subject.array, subject.found
-    residual = thermodynamics.first_law(array, found.second, found.first_state, found.last_state, found.duration)
-    exact, scale = None, 0.0
-    if subject.exact is not None:
-        one = subject.exact
-        exact = thermodynamics.first_law(array, one.second, one.first_state, one.last_state, found.duration)[0]
-        scale = float(np.abs(thermodynamics.energy(array, one.second)).max()) / found.duration
-        scale += float(np.abs(thermodynamics.heat_current(array, one.second)).max())
-    estimate = weighted_mean(residual, found.weight)
-    yield from subject.findings(HEAT, "first law", "W", estimate, exact, scale=scale)
+def _by_balance(subject: Subject) -> Iterator[Finding]:
+    """Heat by the first law, and the first law: energy gained per time, less all heat and work."""
+    array = subject.array
+    for label, function in (
+        ("heat from the bath, by balance", thermodynamics.heat_by_balance),
+        ("first law", thermodynamics.first_law),
+    ):
+
+        def of(one: Record, function: Callable[..., FloatArray] = function) -> FloatArray:
+            return function(array, one.second, one.first_state, one.last_state, subject.found.duration)
+
+        exact, scale = None, 0.0
+        if subject.exact is not None:
+            exact, second = of(subject.exact)[0], subject.exact.second
+            scale = float(np.abs(thermodynamics.energy(array, second)).max()) / subject.found.duration
+            scale += float(np.abs(thermodynamics.heat_current(array, second)).max())
+        estimate = weighted_mean(of(subject.found), subject.found.weight)
+        yield from subject.findings(HEAT, label, "W", estimate, exact, scale=scale)
 
 
 def _ledger(subject: Subject) -> Iterator[Finding]:
@@ -144,29 +150,31 @@ def cooling_findings(subject: Subject) -> Iterator[Finding]:
     cold = number == 0
     hottest, coldest = array.bath_temperature.max(), array.bath_temperature.min()
 
-    def heat_of_cold(second: FloatArray) -> FloatArray:
-        return np.asarray(thermodynamics.heat_current(array, second)[..., cold].sum(axis=-1))
-
-    def work(second: FloatArray) -> FloatArray:
+    def flows(one: Record) -> FloatArray:
+        """Heat from the coldest bath, and work of the light, (..., 2)."""
+        second = one.second
+        heat = thermodynamics.heat_by_balance(array, second, one.first_state, one.last_state, subject.found.duration)
         recoil = thermodynamics.recoil_heating(array, second).sum(axis=-1)
-        return np.asarray(thermodynamics.power(array, second).sum(axis=(-2, -1)) + recoil)
+        work = thermodynamics.power(array, second).sum(axis=(-2, -1)) + recoil
+        return np.stack([heat[..., cold].sum(axis=-1), work], axis=-1)
 
-    told = partial(subject.linear_in_moments, COOLING, names=[""])
-    yield from told("heat from the coldest bath", "W", lambda _, second: heat_of_cold(second)[..., None])
-    yield from told("work of the light", "W", lambda _, second: work(second)[..., None])
-    flow = subject.found.estimate(lambda second: np.stack([heat_of_cold(second), work(second)], axis=-1))
-    exact = heat_of_cold(subject.covariance)
-    if exact <= 0.0:
+    assert subject.exact is not None
+    found, exact = weighted_mean(flows(subject.found), subject.found.weight), flows(subject.exact)[0]
+    names = ("heat from the coldest bath, by balance", "work of the light")
+    for i, name in enumerate(names):
+        one = Estimate(found.value[i], found.stderr[i], found.n_eff)
+        yield from subject.findings(COOLING, name, "W", one, exact[i], names=[""])
+    if exact[0] <= 0.0:
         subject.notes.append("The coldest bath is not cooled: there is no coefficient of performance.")
         return
-    if not (np.abs(flow.value) > 5.0 * flow.stderr).all():
+    if not (np.abs(found.value) > 5.0 * found.stderr).all():
         subject.notes.append(
             "The coefficient of performance is left out: cooling power or work is within 5 standard errors of zero."
         )
         return
-    performance = subject.jackknife(lambda second: heat_of_cold(second) / work(second))
+    performance = subject.jackknife(lambda one: flows(one)[..., 0] / flows(one)[..., 1])
     best = float(carnot(coldest, hottest)) if hottest > coldest else np.inf
-    truth = float(exact / work(subject.covariance))
+    truth = float(exact[0] / exact[1])
     yield from subject.findings(COOLING, "coefficient of performance", "", performance, truth, names=[""])
-    relative = type(performance)(performance.value / best, performance.stderr / best, performance.n_eff)
+    relative = Estimate(performance.value / best, performance.stderr / best, performance.n_eff)
     yield from subject.findings(COOLING, "efficiency relative to Carnot", "", relative, truth / best, names=[""])
