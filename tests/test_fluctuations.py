@@ -87,9 +87,9 @@ def test_entropy_is_the_log_ratio_of_two_gaussian_densities(make, diffusion):
     np.testing.assert_allclose(chain.total(reverse), -expected, rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize(("exponent", "finite"), [(-0.5, True), (0.3, True), (1.7, True), (4.0, False)])
+@pytest.mark.parametrize("exponent", [-0.5, 0.3, 1.7, 4.0])
 @pytest.mark.parametrize("make", MAKERS)
-def test_generating_function_is_the_determinant_of_the_whole_path(make, exponent, finite):
+def test_generating_function_is_the_determinant_of_the_whole_path(make, exponent):
     equations = make(c=(0.7, 0.1), temperature=(1.0, 0.4)).langevin()
     forward, backward = joint(equations, 0.4, 6)
     first, second = np.linalg.inv(forward), np.linalg.inv(backward)
@@ -99,7 +99,7 @@ def test_generating_function_is_the_determinant_of_the_whole_path(make, exponent
     if math.isfinite(found):
         logarithm = np.linalg.slogdet(first)[1] - np.linalg.slogdet(mixed)[1]
         assert found == pytest.approx(math.exp(0.5 * logarithm), rel=1e-9, abs=0)
-    assert finite or make is systems.overdamped_pair or math.isinf(found)
+    assert exponent == 4.0 or math.isfinite(found)
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -133,7 +133,7 @@ def test_medium_part_is_minus_the_heat_over_temperature(make):
 
     def found(step):
         run = sb.simulate(
-            equations, step=step, n_steps=round(4.0 / step), n_trajectories=64, seed=1, ledger=array,
+            equations, step=step, n_steps=round(2.0 / step), n_trajectories=64, seed=1, ledger=array,
             initial=equations.stationary,
         )  # fmt: skip
         parts = [run[name].to_numpy() for name in ("position", "velocity") if name in run]
@@ -144,10 +144,10 @@ def test_medium_part_is_minus_the_heat_over_temperature(make):
 
     errors = []
     # Underdamped, both are of high order in the step.
-    for step in (0.5, 0.1) if array.mass is not None else (0.02, 0.0025):
+    for step in (0.5, 0.1) if array.mass is not None else (0.02, 0.005):
         medium, expected = found(step)
         errors.append(np.sqrt(np.mean((medium - expected) ** 2)) / expected.std())
-    assert errors[1] < 0.05
+    assert errors[1] < 0.1
     assert errors[1] < 0.5 * errors[0]
     assert np.std(medium + expected) / expected.std() > 1.0  # the twin: heat of the other sign
 
@@ -197,7 +197,7 @@ def test_bad_equations_are_refused():
         fluctuations.choose_stretch(SampledChain(equilibrium, 0.1), 1000)
     strong = systems.overdamped_pair(c=(5.0, -5.0), temperature=(1.0, 1e-3)).langevin()
     with pytest.raises(TooFewSamplesError, match="keep states more often"):
-        fluctuations.choose_stretch(SampledChain(strong, 1.0), 1000)
+        fluctuations.choose_stretch(SampledChain(strong, 0.03), 1000)
 
 
 # Fluctuation theorems as tests of a record.
@@ -419,6 +419,38 @@ def test_work_of_kept_states_obeys_the_bound_of_the_detailed_theorem(make):
     found = one.relative_variance(0)
     assert found.value > uncertainty.finite_time_bound(chain.mean(3))
     assert found.stderr < 0.25 * found.value
+
+
+def test_precision_from_windows_of_a_run(tmp_path):
+    """The statistic "currents" against the ledger of the same run, and one long trajectory."""
+    scenario = systems.pair_scenario(0.5, 0.1, temperature=(1.0, 0.5))
+    array = scenario.oscillators()
+    plan = sb.Plan(
+        scenario=scenario, step=0.5, n_steps=320, n_trajectories=100, ledger=True, seed=5, initial="stationary",
+        statistics=[{"kind": "currents", "window": 16}],
+    )  # fmt: skip
+    sb.run(plan, tmp_path / "run.zarr")
+    run = sb.open(tmp_path / "run.zarr").load()
+    kept = run.drop_vars(["work", "heat", "drive_work"])
+    found = uncertainty.found_precision(kept, array, 0, 1, start=8.0)
+    exact = uncertainty.exact_precision(array, currents.work_current(array, 0, 1), found.duration)
+    assert found.duration == pytest.approx(8.0)
+    assert abs(float(found.variance.z(exact.variance))) < 4.0
+    gain = np.diff(run["work"].to_numpy()[:, 15::16, 0, 1], axis=1)
+    assert float(found.mean.value) == pytest.approx(gain.mean() / 8.0, rel=1e-9, abs=0)
+    assert float(found.variance.value) == pytest.approx(gain.var(ddof=1) / 8.0, rel=1e-2, abs=0)
+    with pytest.raises(PlanError, match="did not accumulate"):
+        uncertainty.found_precision(kept.drop_vars(["current_count", "current_work"]), array, 0, 1)
+
+
+def test_precision_of_one_long_trajectory():
+    array = systems.overdamped_pair(**DRIVEN[systems.overdamped_pair])
+    record = simulated(array, n_steps=20_000, every=10, n_trajectories=1, ledger=array)
+    found = uncertainty.found_precision(record, array, 0, 1)
+    exact = uncertainty.exact_precision(array, currents.work_current(array, 0, 1), found.duration)
+    assert found.mean.n_eff == 64
+    assert abs(float(found.mean.z(exact.mean))) < 4.0
+    assert abs(float(found.product.z(exact.product))) < 4.0
 
 
 def test_bad_durations_are_refused():

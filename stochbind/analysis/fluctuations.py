@@ -34,7 +34,7 @@ import xarray as xr
 
 from stochbind.analysis import currents, passes
 from stochbind.analysis.online import group_mean
-from stochbind.analysis.statistics import Estimate
+from stochbind.analysis.statistics import Estimate, jackknife
 from stochbind.analysis.stochastic_entropy import SampledChain
 from stochbind.checks import FloatArray
 from stochbind.errors import PlanError, TooFewSamplesError
@@ -269,7 +269,7 @@ class EntropyPass:
         The most likely one, given the absolute values: an entropy of this size is positive with probability
         :math:`1/(1 + e^{-\beta|s|})`.
         """
-        return leave_one_out(_most_likely_slope, np.moveaxis(self.histogram, 1, 0))
+        return jackknife_of_sums(_most_likely_slope, np.moveaxis(self.histogram, 1, 0), self.sums[:, 0])
 
     def relative_variance(self, index: int) -> Estimate:
         r"""Variance over squared mean of a current in stretches of kept states.
@@ -289,16 +289,15 @@ class EntropyPass:
         Raises
         ------
         TooFewSamplesError
-            If fewer than two groups hold a stretch.
+            If fewer than eight groups hold a stretch.
         """
         column = 1 + len(_FUNCTIONS) + index
 
         def relative(part: FloatArray) -> FloatArray:
-            mean = part[:, 1] / part[:, 0]
-            result: FloatArray = part[:, 2] / part[:, 0] / mean**2 - 1.0
+            result: FloatArray = part[:, 1] / part[:, 0] ** 2 - 1.0
             return result
 
-        return leave_one_out(relative, self.sums[:, [0, column, column + len(self.current)]])
+        return jackknife_of_sums(relative, self.sums[:, [column, column + len(self.current)]], self.sums[:, 0])
 
     def result(self) -> Fluctuations:
         """All tests that the record decides.
@@ -308,31 +307,11 @@ class EntropyPass:
         TooFewSamplesError
             If fewer than two groups hold a stretch.
         """
-        chain, notes, tests = self.chain, [], []
-        n = float(self.sums[:, 0].sum())
-        duration = self.stretch * chain.interval
-        weight = self.sums[:, 1 + list(_FUNCTIONS).index("exponential")].sum()
-        effective = weight**2 / self.sums[:, 1 + list(_FUNCTIONS).index("exponential square")].sum()
-        square = chain.generating_function(2.0, self.stretch)[-1]
-        if effective >= _FEWEST and math.isfinite(square):
-            tests.append(Check("integral fluctuation theorem", self.mean("exponential"), 1.0))
-        else:
-            notes.append(
-                f"The integral fluctuation theorem is undetermined: {effective:.3g} of {n:.0f} stretches decide the "
-                f"average, of {chain.mean(self.stretch):.3g} k_B each; keep states more often, or run longer."
-            )
-        backwards = float(self.histogram[0, :, : len(EDGE) // 2].sum())
-        if min(backwards, n - backwards) >= _FEWEST:
-            tests += [
-                Check("detailed fluctuation theorem, sign", self.mean("sign"), 0.0),
-                Check("detailed fluctuation theorem, weighted", self.mean("weighted"), 0.0),
-                Check("slope of ln p(s)/p(-s)", self.slope(), 1.0),
-            ]
-        else:
-            notes.append(
-                f"The detailed fluctuation theorem is undetermined: {backwards:.0f} of {n:.0f} stretches produced "
-                "negative entropy; keep states more often, or run longer."
-            )
+        chain = self.chain
+        tests: list[Check] = []
+        notes: list[str] = []
+        self._integral(tests, notes)
+        self._detailed(tests, notes)
         exact = chain.mean(self.stretch)
         with np.errstate(divide="ignore", invalid="ignore"):
             medium = group_mean(self.steps[:, 1] / self.steps[:, 0] / chain.interval, self.steps[:, 0])
@@ -340,8 +319,45 @@ class EntropyPass:
             Check("entropy of a stretch", self.mean("entropy"), exact),
             Check("entropy production of kept states", medium, chain.rate),
         ]
-        count: FloatArray = self.histogram[0].sum(axis=0)
-        return Fluctuations(tuple(tests), tuple(notes), self.stretch, duration, exact, int(n), count)
+        n, count = int(self.sums[:, 0].sum()), self.histogram[0].sum(axis=0)
+        return Fluctuations(tuple(tests), tuple(notes), self.stretch, self.stretch * chain.interval, exact, n, count)
+
+    def _integral(self, tests: list[Check], notes: list[str]) -> None:
+        square = self.chain.generating_function(2.0, self.stretch)[-1]
+        if not math.isfinite(square):
+            notes.append(
+                "The integral fluctuation theorem is left out: the mean square of exp(-entropy) is infinite even along "
+                f"{self.stretch} steps, so that its average has no error bar; keep states more often."
+            )
+            return
+        columns = [1 + list(_FUNCTIONS).index(name) for name in ("exponential", "exponential square")]
+        n, first, second = self.sums[:, [0, *columns]].sum(axis=0)
+        effective = first**2 / second
+        if effective < _FEWEST:
+            notes.append(
+                f"The integral fluctuation theorem is undetermined: {effective:.3g} of {n:.0f} stretches decide the "
+                f"average of exp(-entropy), where {n / square:.3g} should; run longer, unless other tests fail too."
+            )
+            return
+        tests.append(Check("integral fluctuation theorem", self.mean("exponential"), 1.0))
+
+    def _detailed(self, tests: list[Check], notes: list[str]) -> None:
+        n = float(self.sums[:, 0].sum())
+        backwards = float(self.histogram[0, :, : len(EDGE) // 2].sum())
+        if min(backwards, n - backwards) < _FEWEST:
+            notes.append(
+                f"The detailed fluctuation theorem is undetermined: {backwards:.0f} of {n:.0f} stretches produced "
+                "negative entropy; run longer, or keep states more often."
+            )
+            return
+        tests += [
+            Check("detailed fluctuation theorem, sign", self.mean("sign"), 0.0),
+            Check("detailed fluctuation theorem, weighted", self.mean("weighted"), 0.0),
+        ]
+        try:
+            tests.append(Check("slope of ln p(s)/p(-s)", self.slope(), 1.0))
+        except TooFewSamplesError as error:
+            notes.append(f"The slope of ln p(s)/p(-s) is left out: {error}")
 
 
 def fluctuation_tests(dataset: xr.Dataset, equations: Langevin, *, start: int = 0) -> Fluctuations:
@@ -377,34 +393,32 @@ def fluctuation_tests(dataset: xr.Dataset, equations: Langevin, *, start: int = 
     return one.result()
 
 
-def leave_one_out(function: Callable[[FloatArray], FloatArray], sums: FloatArray) -> Estimate:
-    """Estimate of a smooth function of sums, with the error bar of the jackknife over groups.
+def jackknife_of_sums(function: Callable[[FloatArray], FloatArray], sums: FloatArray, count: FloatArray) -> Estimate:
+    """Estimate of a smooth function of averages, from sums over groups; see `stochbind.analysis.statistics.jackknife`.
 
     Parameters
     ----------
     function : callable
-        From sums of shape (n, ...) to values (n, ...).
+        From averages of shape (n, ...) to values (n, ...).
     sums : (n_groups, ...) float
         Sums of each group.
+    count : (n_groups,) float
+        What was added up in each; groups without any are left out.
 
     Returns
     -------
     Estimate
-        The value of all sums together.
+        The value of all groups together.
 
     Raises
     ------
     TooFewSamplesError
-        If there are fewer than two groups.
+        If there are fewer than eight groups.
     """
-    kept = sums[np.any(sums != 0, axis=tuple(range(1, sums.ndim)))]
-    n = len(kept)
-    if n < 2:
-        raise TooFewSamplesError(f"Error bars need at least 2 groups of trajectories, but there are {n}; run more.")
-    total = kept.sum(axis=0)
-    value, replicate = function(total[None])[0], function(total - kept)
-    scatter = ((replicate - replicate.mean(axis=0)) ** 2).sum(axis=0)
-    return Estimate(np.asarray(value), np.asarray(np.sqrt((n - 1) / n * scatter)), float(n))
+    kept = count > 0
+    number = count[kept]
+    average: FloatArray = sums[kept] / number.reshape(-1, *[1] * (sums.ndim - 1))
+    return jackknife(function, average, weight=number / number.sum())
 
 
 def _most_likely_slope(histogram: FloatArray) -> FloatArray:

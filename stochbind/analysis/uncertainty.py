@@ -27,9 +27,9 @@ from scipy import linalg
 from stochbind import checks
 from stochbind.analysis import entropy
 from stochbind.analysis.currents import Current, ito_drift, mean_rate, steady_covariance, variance_rate
-from stochbind.analysis.fluctuations import leave_one_out
+from stochbind.analysis.fluctuations import jackknife_of_sums
 from stochbind.analysis.online import require_statistic
-from stochbind.analysis.passes import N_GROUPS
+from stochbind.analysis.passes import N_GROUPS, SHORTEST_BLOCK
 from stochbind.analysis.statistics import Estimate
 from stochbind.analysis.stochastic_entropy import parity
 from stochbind.checks import FloatArray
@@ -42,6 +42,8 @@ from stochbind.propagation import lyapunov
 _NOTHING = 1e-9
 #: A product is told only if the mean current is this many standard errors from zero.
 _SIGNIFICANT = 10.0
+#: Few trajectories make at most so many groups of windows.
+_MOST_GROUPS = 64
 #: Least precision product of overdamped motion in a steady state.
 OVERDAMPED_BOUND = 2.0
 
@@ -292,7 +294,7 @@ def found_precision(
     NoiseError
         If the noise is degenerate.
     TooFewSamplesError
-        If there are fewer than two groups or windows, or too few to tell the mean from zero.
+        If there are fewer than eight groups of windows, or too few to tell the mean from zero.
     """
     for name, index in (("receiver", receiver), ("sender", 0 if sender is None else sender)):
         checks.integer(name, index, minimum=0, maximum=array.n_oscillators - 1, error=PlanError)
@@ -309,13 +311,13 @@ def found_precision(
         raise TooFewSamplesError(f"The variance of a current needs at least 2 windows, but there is {n_windows}.")
 
     def moments(part: FloatArray) -> FloatArray:
-        mean = part[:, 1] / part[:, 0]
-        variance = (part[:, 2] / part[:, 0] - mean**2) * (n_windows / (n_windows - 1.0))
+        mean = part[:, 0]
+        variance = (part[:, 1] - mean**2) * (n_windows / (n_windows - 1.0))
         relative = variance / mean**2
         return np.stack([mean / duration, variance / duration, relative, relative * rate * duration], axis=1)
 
     with np.errstate(divide="ignore", invalid="ignore"):
-        both = leave_one_out(moments, sums)
+        both = jackknife_of_sums(moments, sums[:, 1:], sums[:, 0])
     mean, variance, relative, product = (
         Estimate(both.value[i], both.stderr[i], both.n_eff) for i in range(len(both.value))
     )
@@ -347,8 +349,13 @@ def _ledger_sums(
     gain = np.diff(array.transpose("trajectory", "time").to_numpy(), axis=1)
     if not np.isfinite(gain).all():
         raise IncompleteError("The ledger has parts that were never computed; finish the run first.")
-    groups = np.array_split(np.arange(len(gain)), min(N_GROUPS, len(gain)))
-    sums = [(gain[rows].size, gain[rows].sum(), (gain[rows] ** 2).sum()) for rows in groups]
+    # Few trajectories are cut in time as well, into blocks that are long beside the slowest decay.
+    n_blocks = min(_MOST_GROUPS // len(gain), int(gain.shape[1] * window * interval * slowest / SHORTEST_BLOCK))
+    sums = [
+        (cell.size, cell.sum(), (cell**2).sum())
+        for rows in np.array_split(gain, min(N_GROUPS, len(gain)))
+        for cell in np.array_split(rows, np.clip(n_blocks, 1, gain.shape[1]), axis=1)
+    ]
     return np.array(sums, dtype=np.float64), window * interval
 
 
