@@ -32,6 +32,8 @@ from stochbind.stability import Coordinate
 _ODD = ("velocity", "imaginary")
 #: Noise counts as degenerate if the smallest eigenvalue of its correlation matrix is below this.
 _DEGENERATE = 1e-9
+#: So many states are worked on at once: they fit in the cache.
+_ROWS = 8192
 
 
 def parity(equations: Langevin) -> FloatArray:
@@ -100,21 +102,24 @@ class SampledChain:
         Parameters
         ----------
         before, after : (..., d) float
-            Successive scaled states.
+            Successive scaled states, of the same shape.
 
         Returns
         -------
         (...) float
             In units of :math:`k_B`.
         """
-        shape = np.broadcast_shapes(before.shape, after.shape)[:-1]
         d = len(self.center)
-        x, y = (before - self.center).reshape(-1, d), (after - self.center).reshape(-1, d)
         late, early = self._combinations
-        both = y @ late
-        both += x @ early
-        result: FloatArray = 0.5 * np.einsum("ij,ij->i", both[:, :d], both[:, d:]).reshape(shape)
-        return result
+        x, y = before.reshape(-1, d), after.reshape(-1, d)
+        result = np.empty(len(y))
+        for begin in range(0, len(y), _ROWS):
+            rows = slice(begin, begin + _ROWS)
+            both = (y[rows] - self.center) @ late
+            both += (x[rows] - self.center) @ early
+            np.einsum("ij,ij->i", both[:, :d], both[:, d:], out=result[rows])
+        result *= 0.5
+        return result.reshape(after.shape[:-1])
 
     @cached_property
     def _combinations(self) -> tuple[FloatArray, FloatArray]:
