@@ -40,9 +40,11 @@ class Comparison(NamedTuple):
     estimate : Estimate
         Values of shape (n,).
     truth : (n,) float
-        Exact means in the steady state; NaN where there are none.
+        Exact means; NaN where there are none.
     scale : (n,) float or float
         Size of what cancels in the values, for the round-off.
+    steady : (n,) float, optional
+        Exact means in the steady state, where `truth` is of a transient.
     """
 
     quantity: str
@@ -51,6 +53,7 @@ class Comparison(NamedTuple):
     estimate: Estimate
     truth: FloatArray
     scale: FloatArray | float = 0.0
+    steady: FloatArray | None = None
 
 
 class _Run(NamedTuple):

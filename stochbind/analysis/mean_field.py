@@ -23,7 +23,8 @@ from scipy import linalg
 from stochbind import checks
 from stochbind.analysis.bath_equations import Conductance as Conductance
 from stochbind.analysis.bath_equations import Relaxation as Relaxation
-from stochbind.analysis.bath_equations import System, bath_temperatures, shared_baths
+from stochbind.analysis.bath_equations import System, bath_temperatures
+from stochbind.analysis.bath_equations import shared_baths as shared_baths
 from stochbind.checks import FloatArray
 from stochbind.errors import PlanError
 from stochbind.langevin import Moments
@@ -99,6 +100,19 @@ def conductance(array: Oscillators) -> Conductance:
     """
     array.langevin().require_stable("A steady heat current")
     return System.of(array, "rest").conductance()
+
+
+def alike(array: Oscillators, *, initial: str | Moments = "thermal") -> tuple[npt.NDArray[np.intp], ...]:
+    """Oscillators that obey the same equations from the same state: of all copies of a cluster, those in one place.
+
+    Returns
+    -------
+    tuple of (n,) int
+        Their indices, which differ in number; in the order of the first ones.
+    """
+    clusters = System.of(array, initial).clusters
+    found = [np.array(one) for cluster in clusters for one in zip(*cluster.oscillators, strict=True)]
+    return tuple(sorted(found, key=lambda one: int(one[0])))
 
 
 def slow_relaxation(array: Oscillators, time: npt.ArrayLike) -> FloatArray:

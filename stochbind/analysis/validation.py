@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from stochbind.analysis import comparisons, points, thermodynamics, transfer, windows
+from stochbind.analysis import bath_comparisons, comparisons, points, thermodynamics, transfer, windows
 from stochbind.analysis.statistics import Estimate, Record, weighted_mean
 from stochbind.analysis.windows import settled as settled
 from stochbind.analysis.windows import without_diverged as without_diverged
@@ -140,9 +140,13 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
     initial = dataset.attrs["initial"] if initial is None else initial
     array = scenario.oscillators()
     equations = array.langevin()
-    stability = equations.stability
     notes: list[str] = []
     dataset = without_diverged(dataset, notes)
+    if array.has_finite_baths:
+        compared = bath_comparisons.bath_comparisons(dataset, array, initial=initial, notes=notes)
+        time = dataset["time"].to_numpy()
+        rows = [row for one in compared for row in _compared(one)]
+        return _table(scenario, rows, notes, (float(time[0]), float(time[-1])), dataset.sizes["trajectory"])
     window = (windows.recorded if "position" in dataset else windows.accumulated)(dataset, scenario, initial)
     found, exact = window.found, window.exact
     steady = None
@@ -180,13 +184,19 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
         notes += comparisons.without_steady_state(dataset)
     if linear and "position" in dataset and "moments_second" in dataset:
         rows += _moment_rows(scenario, dataset, initial, notes)
+    return _table(scenario, rows, notes, (window.first_time, window.last_time), window.n_trajectories)
+
+
+def _table(
+    scenario: Scenario, rows: list[Row], notes: list[str], window: tuple[float, float], n_trajectories: int
+) -> Validation:
     unitless = [row._replace(unit="") for row in rows] if scenario.reduced else rows
     return Validation(
         rows=tuple(unitless),
         notes=tuple(notes),
-        window=(window.first_time, window.last_time),
-        n_trajectories=window.n_trajectories,
-        stable=stability.stable,
+        window=window,
+        n_trajectories=n_trajectories,
+        stable=scenario.langevin().stability.stable,
         time_unit="" if scenario.reduced else "s",
     )
 
@@ -303,11 +313,11 @@ def _rows(
 
 
 def _compared(one: comparisons.Comparison) -> Iterator[Row]:
-    """Rows of a comparison in the steady state."""
-    z = one.estimate.z(one.truth, scale=one.scale)
+    """Rows of a comparison."""
+    z, steady = one.estimate.z(one.truth, scale=one.scale), one.truth if one.steady is None else one.steady
     for i, where in enumerate(one.where):
         value, stderr, truth = (float(values[i]) for values in (one.estimate.value, one.estimate.stderr, one.truth))
-        yield Row(one.quantity, where, one.unit, value, stderr, truth, float(z[i]), truth)
+        yield Row(one.quantity, where, one.unit, value, stderr, truth, float(z[i]), float(steady[i]))
 
 
 def _transfer_rows(

@@ -206,8 +206,7 @@ def deviations(ax: Axes, validation: Validation) -> Axes:
     for edge, shade in ((5, "0.96"), (2, "0.9")):
         ax.axhspan(-edge, edge, color=shade, lw=0)
     for at, row in enumerate(rows):
-        color = _color(row.where) if row.where else "0.3"
-        ax.plot(at, np.clip(row.z, -8, 8), "o", ms=4, color=color)
+        ax.plot(at, np.clip(row.z, -8, 8), "o", ms=4, color=_color(row.where))
     if len(rows) <= 40:
         labels = [f"{row.quantity} {row.where.replace(' <- ', '←')}".strip() for row in rows]
         ax.set_xticks(range(len(rows)), labels, rotation=60, ha="right", fontsize="x-small")
@@ -222,10 +221,9 @@ def deviations(ax: Axes, validation: Validation) -> Axes:
 
 
 def _color(where: str) -> str:
-    """Colour of the particle that a label such as "0", "0x" or "0x <- 1z" begins with."""
+    """Colour of the particle that a label such as "0", "0x" or "0x <- 1z" begins with; grey for others."""
     number = re.match(r"\d+", where)
-    assert number is not None
-    return COLORS[int(number[0]) % len(COLORS)]
+    return "0.3" if number is None else COLORS[int(number[0]) % len(COLORS)]
 
 
 def _point(ax: Axes, at: float, row: Row, marker: str, color: str, factor: float) -> None:
