@@ -26,9 +26,9 @@ def run(array, *, step, n_steps, n_trajectories, seed=3):
 def test_the_exact_spectrum_of_a_particle_gives_its_own_line(quality, interval, window):
     """At Q = 1e6 states are kept every 6366 periods: frequencies are known by their aliases."""
     line = fitting.exact_line(systems.oscillator(quality), 0, interval=interval, window=window)
-    assert line.frequency == pytest.approx(1 / (2 * math.pi), rel=1e-8, abs=0)
-    assert line.damping_rate == pytest.approx(1 / quality, rel=1e-7, abs=0)
-    assert line.temperature == pytest.approx(1.0, rel=1e-7, abs=0)
+    assert line.frequency == pytest.approx(1 / (2 * math.pi), rel=1e-12, abs=0)
+    assert line.damping_rate == pytest.approx(1 / quality, rel=1e-10, abs=0)
+    assert line.temperature == pytest.approx(1.0, rel=1e-10, abs=0)
 
 
 def test_the_line_is_the_lorentzian_of_the_laboratory():

@@ -168,7 +168,8 @@ def _fitted(model: _Model, density: FloatArray, begin: FloatArray) -> FloatArray
         excess, value = seen / mean - 1.0, residual(x)
         # The derivative of a residual by the logarithm of the mean, -1 where both agree.
         factor = np.divide(-excess, value, out=np.full(len(seen), -1.0), where=np.abs(value) > _ALIKE)
-        return factor[:, None] * slope
+        result: FloatArray = factor[:, None] * slope
+        return result
 
     bounds = (
         np.array([-np.inf, -30.0, -30.0, 0.0])[: model.free],
