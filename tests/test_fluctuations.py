@@ -9,7 +9,15 @@ from scipy import linalg
 
 import stochbind as sb
 import systems
-from stochbind.analysis import currents, fluctuations, generating_functions, passes, thermodynamics, uncertainty
+from stochbind.analysis import (
+    currents,
+    fluctuation_checks,
+    fluctuations,
+    generating_functions,
+    passes,
+    thermodynamics,
+    uncertainty,
+)
 from stochbind.analysis.stochastic_entropy import SampledChain, parity
 from stochbind.errors import NoiseError, PlanError, ScenarioError, TooFewSamplesError, UnstableError
 from stochbind.langevin import Langevin, Moments
@@ -319,9 +327,9 @@ def test_slope_is_the_most_likely_one():
     rng = np.random.default_rng(5)
     size = rng.exponential(1.5, 400_000)
     sign = np.where(rng.random(size.size) < 1.0 / (1.0 + np.exp(-0.7 * size)), 1.0, -1.0)
-    count, _ = np.histogram(sign * size, fluctuations.EDGE)
-    total, _ = np.histogram(sign * size, fluctuations.EDGE, weights=sign * size)
-    found = fluctuations._most_likely_slope(np.stack([count, total])[None].astype(float))
+    count, _ = np.histogram(sign * size, fluctuation_checks.EDGE)
+    total, _ = np.histogram(sign * size, fluctuation_checks.EDGE, weights=sign * size)
+    found = fluctuation_checks.most_likely_slope(np.stack([count, total])[None].astype(float))
     assert found[0] == pytest.approx(0.7, abs=0.01)
 
 
