@@ -39,6 +39,8 @@ def analyse(
     start: Annotated[str | None, typer.Option(help='First time to average over, such as "20 ms".')] = None,
     history: Annotated[int, typer.Option(min=1, help="Kept states that count as the past for transfer entropy.")] = 1,
     surrogates: Annotated[int, typer.Option(min=0, help="Surrogates of the transfer entropy; 0 is fastest.")] = 19,
+    windows: Annotated[int, typer.Option(min=0, help="Windows of time to tell temperatures and heat in.")] = 0,
+    lines: Annotated[int | None, typer.Option(min=8, help="States in a window of spectra to fit lines to.")] = None,
     point: Annotated[int | None, typer.Option(min=0, help="Number of the point, of a sweep.")] = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -48,7 +50,8 @@ def analyse(
     """
     if table is not None and table.suffix.lower() != ".csv":
         raise errors.PlanError(f"`--csv` must end in .csv, but is {str(table)!r}.")
-    result = _analysis(store, start, history, surrogates, point, quiet)
+    options = {"n_history": history, "n_surrogates": surrogates, "n_windows": windows, "line_window": lines}
+    result = _analysis(store, start, point, quiet, options)
     chosen = _chosen(result, section)
     if table is not None:
         _write(table, result)
@@ -68,7 +71,7 @@ def analyse(
         reports.print_analysis(store, result, chosen)
 
 
-def _analysis(path: str, start: str | None, history: int, surrogates: int, point: int | None, quiet: bool) -> Analysis:
+def _analysis(path: str, start: str | None, point: int | None, quiet: bool, options: dict[str, Any]) -> Analysis:
     from stochbind.analysis.findings.analyses import analyse as answer
     from stochbind.engine.reading import dataset_of
     from stochbind.engine.store import Store
@@ -92,9 +95,8 @@ def _analysis(path: str, start: str | None, history: int, surrogates: int, point
         return answer(
             dataset_of(one),
             start_time=first,
-            n_history=history,
-            n_surrogates=surrogates,
             progress=None if tell is None else lambda done, total: tell(done, total, 0),
+            **options,
         )
 
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from stochbind import checks
 from stochbind.analysis import passes, points, windows
-from stochbind.analysis.findings import directions, energy, irreversibility, knowledge
+from stochbind.analysis.findings import directions, energy, irreversibility, knowledge, spread
 from stochbind.analysis.findings.base import Finding, Setting, Subject
 from stochbind.analysis.second_moments import SecondMoments
 from stochbind.analysis.statistics import Record, exact_record
@@ -77,6 +77,8 @@ def analyse(
     start_time: float | None = None,
     n_history: int = 1,
     n_surrogates: int = N_SURROGATES,
+    n_windows: int = 0,
+    line_window: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Analysis:
     """Answer how hot everything is, where heat flows, who pays, which way signals go, and how reliable it all is.
@@ -97,6 +99,11 @@ def analyse(
         half of the record.
     n_history, n_surrogates : int
         Earlier states that count as the past for transfer entropy, and number of its surrogates.
+    n_windows : int
+        Number of windows of time in which temperatures and heat are told besides; they take further readings.
+    line_window : int, optional
+        States in a window of the spectra from which lines are fitted, which takes further readings; lines are fitted
+        anyway to spectra that the run kept.
     progress : callable, optional
         Called with the numbers of states read and of all states.
 
@@ -114,7 +121,8 @@ def analyse(
     TooFewSamplesError
         If there are fewer than two trajectories or two states.
     """
-    checks.integer("n_surrogates", n_surrogates, minimum=0, error=PlanError)
+    for name, value in (("n_surrogates", n_surrogates), ("n_windows", n_windows)):
+        checks.integer(name, value, minimum=0, error=PlanError)
     notes: list[str] = []
     dataset = windows.without_diverged(points.one_run(dataset), notes)
     scenario = parse(dataset.attrs["scenario"]) if scenario is None else scenario
@@ -125,7 +133,7 @@ def analyse(
                 "`start_time` is for runs that kept trajectories; averages kept without them have their own."
             )
         subject = _of_statistics(dataset, scenario, initial, notes)
-        rows = _of_moments(subject)
+        rows = _of_moments(subject, n_windows, None)
         rows += directions.findings(subject, None, None)
         return _result(subject, rows)
     setting = _setting(dataset, scenario, initial, start_time, notes)
@@ -140,7 +148,7 @@ def analyse(
         **moments.averages(reading), weight=reading.weight, interval=reading.interval, n_states=reading.n_states
     )
     subject = _with_moments(setting, found)
-    rows = _of_moments(subject)
+    rows = _of_moments(subject, n_windows, line_window)
     if entropy is not None:
         rows += irreversibility.theorem_findings(subject, entropy)
     transfer = None
@@ -151,9 +159,11 @@ def analyse(
     return _result(subject, rows)
 
 
-def _of_moments(subject: Subject) -> list[Finding]:
-    """What second moments tell."""
-    rows = [*energy.temperature_findings(subject), *energy.heat_findings(subject), *energy.cooling_findings(subject)]
+def _of_moments(subject: Subject, n_windows: int, line_window: int | None) -> list[Finding]:
+    """What does not need the passes of the reading."""
+    rows = [*energy.temperature_findings(subject), *spread.line_findings(subject, line_window)]
+    rows += [*spread.history_findings(subject, n_windows), *energy.heat_findings(subject)]
+    rows += [*spread.distribution_findings(subject), *energy.cooling_findings(subject)]
     rows += [*irreversibility.entropy_findings(subject), *irreversibility.precision_findings(subject)]
     rows += knowledge.information_findings(subject)
     return rows

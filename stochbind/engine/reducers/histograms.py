@@ -64,11 +64,11 @@ class Histograms(Reducer):
         unit = {"position": "m", "velocity": "m/s"}.get(self.of, "J")
         kept = "kept states" if not self.needs_ledger else f"windows of {self.window} kept states"
         edges = self.edge * (2.0 * np.arange(self.n_bins + 1) / self.n_bins - 1.0)
-        name = self.name
+        name, more = self.name, {"window_duration": self.window * c.interval} if self.needs_ledger else {}
         return {
             f"{name}_count": variable(("group",), data[0, :, 0], "", "windows of trajectories that took part"),
             name: variable(
-                ("group", *rows, bins), counts, "", f"number of {kept} in each bin; the outer bins are open"
+                ("group", *rows, bins), counts, "", f"number of {kept} in each bin; the outer bins are open", **more
             ),
             f"{name}_edge": variable(
                 (c.row, f"{self.of}_edge"),
