@@ -17,7 +17,8 @@ particles in equilibrium may show an asymmetry.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -115,6 +116,7 @@ class BurstCounts:
         inertia = [array.stiffness] if array.mass is None else [array.stiffness, array.mass]
         weight = 0.5 * np.concatenate(inertia) * array.langevin().unit ** 2 / np.tile(threshold, len(inertia))
         self._detector = Detector(weight, n, dead_time)
+        self.threshold = threshold
         self.window, self.dead_time, self._chain = window, dead_time, list(chain)
         self._reach = window * (len(self._chain) - 1)  # a passage takes no longer, nor does a pair
         self._waiting = np.zeros((0, 3), dtype=np.int64)
@@ -122,8 +124,9 @@ class BurstCounts:
         #: Number of states in which bursts were counted, and of bursts.
         self.states = np.zeros((n_groups, 1))
         self.bursts = np.zeros((n_groups, n))
-        #: For each pair: bursts that are followed, their delays, pairs, and bursts that are followed by chance.
-        self.pairs = np.zeros((n_groups, 4, n, n))
+        #: For each pair: bursts that are followed, their delays, pairs, bursts that another trajectory can be compared
+        #: with, and those of them that are followed there.
+        self.pairs = np.zeros((n_groups, 5, n, n))
         #: For each way along the chain: bursts at its beginning, passages, and how long they took.
         self.passages = np.zeros((n_groups, 3, 2))
 
@@ -156,7 +159,9 @@ class BurstCounts:
             for j in range(n):
                 follower, pairs = _following(key[j], begin, self.window)
                 by_chance = _following(key[j], other, self.window)[1] > 0
-                for index, value in enumerate((pairs > 0, np.where(pairs > 0, follower - begin, 0), pairs, by_chance)):
+                delay = np.where(pairs > 0, follower - begin, 0)
+                compared = np.full(len(lead), len(cells) > 1)
+                for index, value in enumerate((pairs > 0, delay, pairs, compared, compared & by_chance)):
                     np.add.at(self.pairs[:, index, j, k], cell, value.astype(np.float64))
             for way, chain in enumerate((self._chain, self._chain[::-1])):
                 if chain[0] == k:
@@ -182,7 +187,7 @@ def _following(key: _Integers, begin: _Integers, window: int) -> tuple[_Integers
     return np.append(key, 0)[index], number
 
 
-def bursts_of(counts: BurstCounts, interval: float, *, threshold: FloatArray) -> Bursts:
+def bursts_of(counts: BurstCounts, interval: float) -> Bursts:
     """How bursts pass between particles, from what one reading has counted.
 
     Parameters
@@ -191,8 +196,6 @@ def bursts_of(counts: BurstCounts, interval: float, *, threshold: FloatArray) ->
         The counts.
     interval : float
         Time between kept states [s].
-    threshold : (N,) float
-        Energy that the bursts are above [J].
 
     Returns
     -------
@@ -217,7 +220,7 @@ def bursts_of(counts: BurstCounts, interval: float, *, threshold: FloatArray) ->
         def unpacked(sums: FloatArray) -> FloatArray:
             states, bursts, pairs, passages = np.split(sums, edge, axis=-1)
             shape = sums.shape[:-1]
-            return function(states, bursts, pairs.reshape(*shape, 4, n, n), passages.reshape(*shape, 3, 2))
+            return function(states, bursts, pairs.reshape(*shape, 5, n, n), passages.reshape(*shape, 3, 2))
 
         return jackknife(np.concatenate(parts, axis=1), unpacked)[0]
 
@@ -228,14 +231,14 @@ def bursts_of(counts: BurstCounts, interval: float, *, threshold: FloatArray) ->
     return Bursts(
         rate=estimate(lambda states, bursts, _pairs, _passages: _ratio(bursts, states) / interval),
         followed=estimate(lambda _states, bursts, pairs, _passages: _ratio(pairs[..., 0, :, :], bursts[..., None, :])),
-        chance=estimate(lambda _states, bursts, pairs, _passages: _ratio(pairs[..., 3, :, :], bursts[..., None, :])),
+        chance=estimate(lambda _states, _bursts, pairs, _passages: _ratio(pairs[..., 4, :, :], pairs[..., 3, :, :])),
         delay=estimate(lambda _s, _b, pairs, _p: _ratio(pairs[..., 1, :, :], pairs[..., 0, :, :]) * interval),
         asymmetry=estimate(lambda _states, _bursts, pairs, _passages: contrast(pairs[..., 2, :, :])),
         passed=estimate(lambda _s, _b, _pairs, passages: _ratio(passages[..., 1, :], passages[..., 0, :])),
         passage_time=estimate(
             lambda _s, _b, _pairs, passages: _ratio(passages[..., 2, :], passages[..., 1, :]) * interval
         ),
-        threshold=threshold,
+        threshold=counts.threshold,
         window=counts.window * interval,
         dead_time=counts.dead_time * interval,
     )
@@ -245,6 +248,43 @@ def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
     """The ratio, NaN where there is nothing below."""
     wide = np.broadcast_to(below, np.broadcast_shapes(above.shape, below.shape))
     return np.asarray(np.divide(above, wide, out=np.full(wide.shape, np.nan), where=wide > 0))
+
+
+def burst_counts(
+    array: Oscillators,
+    n_groups: int,
+    interval: float,
+    *,
+    threshold: float = THRESHOLD,
+    window: float | None = None,
+    dead_time: float | None = None,
+    chain: Sequence[int] | None = None,
+) -> BurstCounts:
+    """What counts bursts in one reading; parameters as for `found_bursts`, with the number of cells and the interval.
+
+    Raises
+    ------
+    PlanError
+        If a number is not positive, or the chain is not of two or more different oscillators.
+    UnstableError
+        If there is no steady state.
+    """
+    equations = array.langevin()
+    level = checks.positive("threshold", checks.array("threshold", threshold, (), error=PlanError), error=PlanError)
+    mean = thermodynamics.energy(array, equations.stationary_covariance())
+    decay = -0.5 / equations.stability.growth_rate
+    times = (
+        _time("window", _WINDOW * decay if window is None else window),
+        _time("dead_time", _DEAD_TIME * decay if dead_time is None else dead_time),
+    )
+    n = array.n_oscillators
+    along = list(range(n)) if chain is None else list(chain)
+    if len(along) < 2 or len(set(along)) < len(along) or not set(along) <= set(range(n)):
+        raise PlanError(
+            f"`chain` must be two or more different oscillators of 0 to {n - 1}, but is {checks.short(along)}."
+        )
+    longest, gap = (max(1, round(time / interval)) for time in times)
+    return BurstCounts(array, n_groups, threshold=level * mean, window=longest, dead_time=gap, chain=along)
 
 
 def found_bursts(
@@ -292,29 +332,13 @@ def found_bursts(
         If there are too few states or groups of them.
     """
     equations = array.langevin()
-    level = checks.positive("threshold", checks.array("threshold", threshold, ()), error=PlanError)
-    mean = thermodynamics.energy(array, equations.stationary_covariance())
-    decay = -0.5 / equations.stability.growth_rate
-    longest = _time("window", _WINDOW * decay if window is None else window)
-    gap = _time("dead_time", _DEAD_TIME * decay if dead_time is None else dead_time)
-    n = array.n_oscillators
-    along = list(range(n)) if chain is None else list(chain)
-    if len(along) < 2 or len(set(along)) < len(along) or not set(along) <= set(range(n)):
-        raise PlanError(
-            f"`chain` must be two or more different oscillators of 0 to {n - 1}, but is {checks.short(along)}."
-        )
-    cells = passes.independent_cells(dataset, equations, start=start)
     interval = float(dataset["time"][1] - dataset["time"][0])
-    steps = [max(1, round(time / interval)) for time in (longest, gap)]
-    counts = BurstCounts(
-        array, cells.n_groups, threshold=level * mean, window=steps[0], dead_time=steps[1], chain=along
-    )
+    asked: dict[str, Any] = {"threshold": threshold, "window": window, "dead_time": dead_time, "chain": chain}
+    burst_counts(array, 1, interval, **asked)  # a wrong number is found before the record is read
+    cells = passes.independent_cells(dataset, equations, start=start)
+    counts = burst_counts(array, cells.n_groups, interval, **asked)
     passes.read(dataset, equations, [counts], start=start, cells=cells)
-    found = bursts_of(counts, interval, threshold=level * mean)
-    if dataset.sizes["trajectory"] < 2:  # then there is no other one
-        nothing = np.full((n, n), np.nan)
-        return replace(found, chance=Estimate(nothing, nothing, found.chance.n_eff))
-    return found
+    return bursts_of(counts, interval)
 
 
 def _time(name: str, value: float) -> float:

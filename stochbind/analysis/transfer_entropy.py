@@ -34,6 +34,9 @@ from stochbind.checks import FloatArray
 from stochbind.errors import NoiseError, PlanError, TooFewSamplesError
 from stochbind.oscillators import Oscillators
 
+#: The asymmetry is told where the sum of both directions is so many standard errors from zero.
+_SIGNIFICANT = 5.0
+
 
 @dataclass(frozen=True, eq=False)
 class TransferEntropy:
@@ -54,8 +57,8 @@ class TransferEntropy:
     p_value_chi_square : (n, n) float
         The same by the chi-square law.
     asymmetry : Estimate
-        :math:`(T_{jk} - T_{kj})/(|T_{jk}| + |T_{kj}|)`, (n, n): positive where more goes from k to j than back.
-        NaN where the sum is less than three standard errors from zero.
+        :math:`(T_{jk} - T_{kj})/(T_{jk} + T_{kj})`, (n, n): positive where more goes from k to j than back, and
+        one, but for noise, where nothing comes back. NaN where the sum is less than five standard errors from zero.
     interval : float
         Time between kept states [s].
     n_samples : float
@@ -139,13 +142,12 @@ def _asymmetry(found: Estimate, replicate: FloatArray) -> Estimate:
 
     def contrast(value: FloatArray) -> FloatArray:
         other = np.swapaxes(value, -1, -2)
-        total = np.abs(value) + np.abs(other)
-        return np.asarray(np.divide(value - other, total, out=np.zeros_like(value), where=total > 0))
+        return np.asarray(np.divide(value - other, value + other, out=np.zeros_like(value), where=value + other != 0))
 
     n = len(replicate)
     value, each = contrast(found.value), contrast(replicate)
     stderr = np.sqrt((n - 1) / n * ((each - each.mean(axis=0)) ** 2).sum(axis=0))
-    told = np.abs(found.value) + np.abs(found.value.T) > 3.0 * np.hypot(found.stderr, found.stderr.T)
+    told = found.value + found.value.T > _SIGNIFICANT * np.hypot(found.stderr, found.stderr.T)
     return Estimate(np.where(told, value, np.nan), np.where(told, stderr, np.nan), found.n_eff)
 
 
