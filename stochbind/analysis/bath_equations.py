@@ -20,6 +20,8 @@ from stochbind.propagation import propagate
 LARGEST_SYSTEM = 2000
 #: Rates this much smaller than the fastest are zero.
 _ZERO_RATE = 1e-12
+#: Left and right vectors of unit length that are closer to orthogonal belong to something that grows linearly.
+_LEAST_OVERLAP = 1e-10
 
 
 class Relaxation(NamedTuple):
@@ -209,7 +211,7 @@ class System:
         zero = np.abs(value) <= _ZERO_RATE * fastest
         growing = value[~zero].real.max(initial=-np.inf)
         overlap = left[:, zero].conj().T @ right[:, zero]
-        if growing >= 0 or np.linalg.cond(overlap) > 1.0 / _ZERO_RATE:
+        if growing >= 0 or np.linalg.svd(overlap, compute_uv=False).min() < _LEAST_OVERLAP:
             unit = self.array.langevin().time_unit
             raise UnstableError(
                 "The final temperatures need moments and heat that settle, but some grow or go on for ever; add an "
