@@ -1,5 +1,7 @@
 """Records, error bars and exact window averages."""
 
+import pickle
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -45,7 +47,7 @@ def test_record_sums(n_trajectories, start, slab, monkeypatch):
     monkeypatch.setattr(passes, "_SLAB_BYTES", slab)
     equations = systems.underdamped_pair().langevin()
     data = random_dataset(n_trajectories, 20)
-    found = statistics.record(data, equations, start=start)
+    found = statistics.record(data, equations, start=start, cells=passes.cut(data, start=start))
     assert found.n_groups == min(n_trajectories, statistics.N_GROUPS)
     for name, expected in plain_record(data, equations.unit, start).items():
         np.testing.assert_allclose(np.tensordot(found.weight, getattr(found, name), 1), expected, rtol=1e-12)
@@ -64,8 +66,14 @@ def test_record_refuses_what_is_missing():
         statistics.record(data, equations)
     with pytest.raises(TooFewSamplesError, match="at least 2 states"):
         statistics.record(random_dataset(4, 6), equations, start=5)
-    with pytest.raises(TooFewSamplesError, match="at least 2 trajectories"):
-        statistics.record(random_dataset(1, 6), equations).estimate(lambda second: second)
+    one = random_dataset(1, 6)
+    with pytest.raises(TooFewSamplesError, match=r"at least 2 trajectories, or one .* 80 autocorrelation") as caught:
+        statistics.record(one, equations).estimate(lambda second: second)
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert str(copy) == str(caught.value)
+    np.testing.assert_allclose(copy.estimate.value, plain_record(one, equations.unit, 0)["second"], rtol=1e-12)
+    assert np.isnan(copy.estimate.stderr).all()
+    assert copy.estimate.n_eff == 1
 
 
 def test_estimate_z():
@@ -154,6 +162,54 @@ def test_jackknife_of_a_ratio():
         errors.append(np.sqrt(31 / 32 * np.sum((replicate - replicate.mean()) ** 2)))
     assert np.mean(values) == pytest.approx(0.5, abs=5 * np.std(values) / np.sqrt(300) + 0.001)
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.15, abs=0)
+
+
+def test_jackknife_of_a_mean_is_the_mean():
+    rng = np.random.default_rng(4)
+    sample, weight = rng.normal(size=(20, 3)), np.full(20, 1 / 20)
+    found, plain = (
+        statistics.jackknife(lambda x: 2 * x, sample, weight=weight),
+        statistics.weighted_mean(sample, weight),
+    )
+    np.testing.assert_allclose(found.value, 2 * plain.value, rtol=1e-12)
+    np.testing.assert_allclose(found.stderr, 2 * plain.stderr, rtol=1e-12)
+    assert found.n_eff == 20
+
+
+def test_jackknife_takes_the_bias_away():
+    """The square of a mean is too large by the variance of the mean: exactly what the jackknife takes off."""
+    sample = np.random.default_rng(5).normal(size=12)
+    found = statistics.jackknife(np.square, sample, weight=np.full(12, 1 / 12))
+    assert found.value == pytest.approx(sample.mean() ** 2 - sample.var(ddof=1) / 12, rel=1e-12, abs=0)
+
+
+def test_jackknife_of_unequal_groups():
+    """Of a ratio of means of two kinds of groups, against its scatter over many such sets; equal shares are wrong."""
+    rng = np.random.default_rng(6)
+    size = np.where(np.arange(40) % 2, 4, 1)
+    weight = size / size.sum()
+    found = []
+    for _ in range(400):
+        above = 1.0 + rng.normal(size=40) / np.sqrt(size)
+        below = 4.0 + rng.normal(size=40) / np.sqrt(size)
+        estimate = statistics.jackknife(lambda x, y: x / y, above, below, weight=weight)
+        found.append((estimate.value, estimate.stderr))
+    value, stderr = np.transpose(found)
+    assert value.mean() == pytest.approx(0.25, abs=4 * value.std() / 20)
+    assert np.sqrt(np.mean(stderr**2)) == pytest.approx(value.std(), rel=0.12, abs=0)
+    assert value.std() < 0.9 * 0.25 * np.sqrt(1 + 1 / 16) * np.sqrt(np.mean(1 / size) / 40)
+
+
+def test_few_groups_of_a_nonlinear_function():
+    sample = np.arange(1.0, 8.0)
+    with pytest.raises(TooFewSamplesError, match=r"at least 8 independent .* has 7") as caught:
+        statistics.jackknife(np.log, sample, weight=np.full(7, 1 / 7))
+    assert caught.value.estimate.value == pytest.approx(np.log(4.0), abs=0.1)
+    assert caught.value.estimate.stderr > 0
+    with pytest.raises(TooFewSamplesError, match="at least 8") as caught:
+        statistics.jackknife(np.log, sample[:1], weight=np.ones(1))
+    assert caught.value.estimate.value == 0.0
+    assert np.isnan(caught.value.estimate.stderr)
 
 
 def test_public_estimate_is_exported():

@@ -27,11 +27,11 @@ from stochbind.langevin import Langevin
 #: There are at most this many cells.
 N_GROUPS = 256
 #: So many trajectories tell error bars by themselves; fewer are cut in time as well, into so many cells at most.
-_ENOUGH_CELLS = 32
+_ENOUGH_CELLS = 24
 #: Length of blocks of time in integrated autocorrelation times, that of the shortest where there would be too few, and
 #: fewest cells that come of such cuts. Neighbouring blocks of n times are correlated by about 1/2n, which makes error
 #: bars too short by that.
-_BLOCK_LENGTH, SHORTEST_BLOCK, FEWEST_CELLS = 16.0, 10.0, 8
+_BLOCK_LENGTH, SHORTEST_BLOCK, FEWEST_CELLS = 24.0, 10.0, 8
 #: Size of the series by which correlations are measured, and fewest bins of them.
 _SERIES_BYTES, _FEWEST_BINS = 32 * 2**20, 2**10
 #: What is read at once, about; several times this is in memory.
@@ -158,7 +158,7 @@ def cut(dataset: xr.Dataset, *, start: int = 0, n_blocks: int = 1) -> Cells:
 def independent_cells(dataset: xr.Dataset, equations: Langevin, *, start: int = 0) -> Cells:
     """Cut a record of a steady state into at most 256 cells that are as good as independent.
 
-    Trajectories are independent. Where they are fewer than 32, the record is cut in time as well, into blocks that are
+    Trajectories are independent. Where they are fewer than 24, the record is cut in time as well, into blocks that are
     long beside the autocorrelation times of the squares of the coordinates, and of the energies of the particles: that
     of a weakly damped oscillator is its decay time, and not its period. They are measured in a reading of their own.
     Where the record is so short that there would be fewer than 8 cells, it is not cut in time. Averages that change

@@ -234,11 +234,13 @@ def jackknife(function: Callable[..., FloatArray], *samples: FloatArray, weight:
         pseudo-values tell little about it.
     """
     value, replicate = leave_one_out(function, *samples, weight=weight)
-    inverse = 1.0 / weight.reshape(-1, *[1] * value.ndim)
-    pseudo = inverse * value - (inverse - 1.0) * replicate
-    mean = np.tensordot(weight, pseudo, 1)
-    variance = np.mean((pseudo - mean) ** 2 / np.maximum(inverse - 1.0, np.finfo(float).tiny), axis=0)
-    estimate = Estimate(np.asarray(mean), np.asarray(np.sqrt(variance)), float(len(weight)))
+    estimate = Estimate(value, np.full(value.shape, np.nan), float(len(weight)))
+    if len(weight) > 1:
+        inverse = 1.0 / weight.reshape(-1, *[1] * value.ndim)
+        pseudo = inverse * value - (inverse - 1.0) * replicate
+        mean = np.asarray(np.tensordot(weight, pseudo, 1))
+        variance = np.mean((pseudo - mean) ** 2 / (inverse - 1.0), axis=0)
+        estimate = Estimate(mean, np.asarray(np.sqrt(variance)), float(len(weight)))
     if len(weight) < FEWEST_CELLS:
         raise TooFewSamplesError(
             f"The error bar of a nonlinear function needs at least {FEWEST_CELLS} independent trajectories or blocks "
