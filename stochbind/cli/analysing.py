@@ -95,6 +95,7 @@ def _analysis(path: str, start: str | None, point: int | None, quiet: bool, opti
         return answer(
             dataset_of(one),
             start_time=first,
+            coefficients=one.coefficients,
             progress=None if tell is None else lambda done, total: tell(done, total, 0),
             **options,
         )

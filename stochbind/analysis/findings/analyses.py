@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -14,6 +14,7 @@ from stochbind.analysis.findings import directions, energy, irreversibility, kno
 from stochbind.analysis.findings.base import Finding, Setting, Subject
 from stochbind.analysis.second_moments import SecondMoments
 from stochbind.analysis.statistics import Record, exact_record
+from stochbind.checks import FloatArray
 from stochbind.errors import PlanError, TooFewSamplesError
 from stochbind.scenario import Scenario, parse
 
@@ -79,6 +80,7 @@ def analyse(
     n_surrogates: int = N_SURROGATES,
     n_windows: int = 0,
     line_window: int | None = None,
+    coefficients: Mapping[str, FloatArray] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Analysis:
     """Answer how hot everything is, where heat flows, who pays, which way signals go, and how reliable it all is.
@@ -104,6 +106,9 @@ def analyse(
     line_window : int, optional
         States in a window of the spectra from which lines are fitted, which takes further readings; lines are fitted
         anyway to spectra that the run kept.
+    coefficients : mapping of str to array, optional
+        Tables of the solver of the run (`Store.coefficients`): then temperatures are also compared with those that its
+        steps keep, which are not those of the equations but for exact steps.
     progress : callable, optional
         Called with the numbers of states read and of all states.
 
@@ -133,35 +138,37 @@ def analyse(
                 "`start_time` is for runs that kept trajectories; averages kept without them have their own."
             )
         subject = _of_statistics(dataset, scenario, initial, notes)
-        rows = _of_moments(subject, n_windows, None)
-        rows += directions.findings(subject, None, None)
-        return _result(subject, rows)
+        return _result(subject, _of_moments(subject, n_windows, None, coefficients))
     setting = _setting(dataset, scenario, initial, start_time, notes)
     cells = _cells(setting)
     moments = SecondMoments(cells.n_groups, setting.equations.dimension)
     entropy = irreversibility.entropy_pass(setting, cells.n_groups)
     embedding = knowledge.transfer_pass(setting, cells.n_groups, n_history=n_history, n_surrogates=n_surrogates)
-    chain = directions.passes_of(setting, cells.n_groups)
-    readers = [one for one in (moments, entropy, embedding, *chain) if one is not None]
+    pairs = directions.passes_of(setting, cells.n_groups)
+    readers = [one for one in (moments, entropy, embedding, *(pairs or ())) if one is not None]
     reading = passes.read(dataset, setting.equations, readers, start=setting.start, cells=cells, progress=progress)
     found = Record(
         **moments.averages(reading), weight=reading.weight, interval=reading.interval, n_states=reading.n_states
     )
     subject = _with_moments(setting, found)
-    rows = _of_moments(subject, n_windows, line_window)
+    rows = _of_moments(subject, n_windows, line_window, coefficients)
     if entropy is not None:
         rows += irreversibility.theorem_findings(subject, entropy)
     transfer = None
     if embedding is not None:
         more, transfer = knowledge.transfer_findings(subject, embedding)
         rows += more
-    rows += directions.findings(subject, transfer, chain)
+    if pairs is not None:
+        rows += directions.direction_findings(subject, pairs, transfer)
     return _result(subject, rows)
 
 
-def _of_moments(subject: Subject, n_windows: int, line_window: int | None) -> list[Finding]:
+def _of_moments(
+    subject: Subject, n_windows: int, line_window: int | None, coefficients: Mapping[str, FloatArray] | None
+) -> list[Finding]:
     """What does not need the passes of the reading."""
-    rows = [*energy.temperature_findings(subject), *spread.line_findings(subject, line_window)]
+    rows = [*energy.temperature_findings(subject), *energy.step_findings(subject, coefficients)]
+    rows += spread.line_findings(subject, line_window)
     rows += [*spread.history_findings(subject, n_windows), *energy.heat_findings(subject)]
     rows += [*spread.distribution_findings(subject), *energy.cooling_findings(subject)]
     rows += [*irreversibility.entropy_findings(subject), *irreversibility.precision_findings(subject)]

@@ -2,23 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
+import numpy as np
+
+from stochbind.analysis.bursts import BurstCounts, Bursts, burst_counts, bursts_of
+from stochbind.analysis.directions import Directions, directions
 from stochbind.analysis.findings.base import Finding, Setting, Subject
-from stochbind.analysis.passes import Pass
+from stochbind.analysis.lagged import LaggedProducts, default_lags
 from stochbind.analysis.transfer_entropy import TransferEntropy
+from stochbind.errors import TooFewSamplesError
 
-DIRECTION = "direction"
+DIRECTION, BURSTS = "direction", "energy bursts"
+#: Arrays of more oscillators have too many pairs.
+MOST_OSCILLATORS = 40
 
 
-def passes_of(setting: Setting, n_groups: int) -> Sequence[Pass]:
+class DirectionPasses(NamedTuple):
     """What adds up lagged correlations and bursts."""
-    del setting, n_groups
-    return ()
+
+    lagged: LaggedProducts
+    bursts: BurstCounts
 
 
-def findings(subject: Subject, transfer: TransferEntropy | None, chain: Any) -> list[Finding]:
-    """All measures of direction."""
-    del subject, transfer, chain
-    return []
+def passes_of(setting: Setting, n_groups: int) -> DirectionPasses | None:
+    """The passes, if there are pairs to tell of, and a steady state."""
+    array = setting.array
+    if array.n_oscillators < 2 or not array.coupling.any() or not setting.steady:
+        return None
+    if array.n_oscillators > MOST_OSCILLATORS:
+        setting.notes.append(
+            f"Measures of direction are left out: of {array.n_oscillators} oscillators there are too many pairs (limit "
+            f"{MOST_OSCILLATORS} oscillators)."
+        )
+        return None
+    try:
+        lags = default_lags(array, setting.interval, setting.n_states)
+    except TooFewSamplesError as error:
+        setting.notes.append(f"Measures of direction: {error}")
+        return None
+    positions = setting.equations.select("position")
+    return DirectionPasses(LaggedProducts(positions, lags, n_groups), burst_counts(array, n_groups, setting.interval))
+
+
+def direction_findings(subject: Subject, sums: DirectionPasses, transfer: TransferEntropy | None) -> Iterator[Finding]:
+    """All measures of direction of all coupled pairs, positive towards the receiver of the stronger coupling.
+
+    Parameters
+    ----------
+    subject : Subject
+        The run.
+    sums : DirectionPasses
+        Of its reading.
+    transfer : TransferEntropy, optional
+        Of the same.
+
+    Yields
+    ------
+    Finding
+        Of what the record decides; notes tell the rest.
+    """
+    found: Directions = directions(subject.array, subject.found, sums.lagged, sums.bursts, transfer)
+    subject.notes.extend(found.notes)
+    undecided: dict[str, list[str]] = {}
+    for measure in found.measures:
+        where = subject.name(*measure.direction)
+        if not math.isfinite(float(measure.estimate.value)):
+            undecided.setdefault(measure.name, []).append(where)
+            continue
+        unit = "nats/s" if measure.name == "information flow" else ""
+        yield from subject.findings(DIRECTION, measure.name, unit, measure.estimate, measure.exact, names=[where])
+    for name, pairs in undecided.items():
+        shown = ", ".join(pairs[:4]) + (", ..." if len(pairs) > 4 else "")
+        subject.notes.append(f"The asymmetry by {name} of {shown} is undetermined: too little of it is seen.")
+    try:
+        yield from _burst_findings(subject, bursts_of(sums.bursts, subject.interval))
+    except TooFewSamplesError as error:
+        subject.notes.append(f"Energy bursts: {error}")
+
+
+def _burst_findings(subject: Subject, bursts: Bursts) -> Iterator[Finding]:
+    """How often bursts happen, are followed by others, and pass along a chain; nothing of this has a closed form."""
+    yield from subject.findings(BURSTS, "bursts per time", "1/s", bursts.rate)
+    for j, k in subject.pairs:
+        for where in ((j, k), (k, j)):
+            for name, one in (("followed within the window", bursts.followed), ("the same by chance", bursts.chance)):
+                if math.isfinite(float(one.value[where])):
+                    single = type(one)(one.value[where], one.stderr[where], one.n_eff)
+                    yield from subject.findings(BURSTS, name, "", single, names=[subject.name(*where)])
+    if subject.array.n_oscillators < 3:
+        return
+    names = ["along the chain", "against it"]
+    kept = np.isfinite(bursts.passed.value)
+    yield from subject.findings(BURSTS, "bursts that pass the chain", "", bursts.passed, names=names, kept=kept)
+    kept = np.isfinite(bursts.passage_time.value)
+    yield from subject.findings(BURSTS, "passage time", "s", bursts.passage_time, names=names, kept=kept)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import numpy as np
@@ -12,10 +12,12 @@ from stochbind.analysis.findings.base import Finding, Subject
 from stochbind.analysis.refrigerator_pairs import carnot
 from stochbind.analysis.statistics import Estimate, Record, weighted_mean
 from stochbind.checks import FloatArray
-from stochbind.errors import ScenarioError
+from stochbind.errors import PlanError, ScenarioError, UnstableError
 from stochbind.oscillators import Oscillators
 
 TEMPERATURE, HEAT, COOLING = "temperature", "heat and work", "refrigeration"
+#: Steps whose steady state differs by less than this from that of the equations count as exact.
+_EXACT = 1e-5
 
 
 def temperature_findings(subject: Subject) -> Iterator[Finding]:
@@ -51,6 +53,41 @@ def temperature_findings(subject: Subject) -> Iterator[Finding]:
     yield from told("position temperature", "K", temperatures.mode_position_temperature, names=names)
     if not (array.overdamped or subject.scenario.reduced) and (array.stiffness > 0).all():
         yield from told("occupation number", "", temperatures.occupation)
+
+
+def step_findings(subject: Subject, coefficients: Mapping[str, FloatArray] | None) -> Iterator[Finding]:
+    """Temperatures beside those that the steps of the run keep, where its solver is not exact.
+
+    Parameters
+    ----------
+    subject : Subject
+        The run.
+    coefficients : mapping of str to array, optional
+        Tables of its solver.
+
+    Yields
+    ------
+    Finding
+        None where the steps keep the steady state of the equations, or theirs is not known.
+    """
+    if coefficients is None or subject.covariance is None:
+        return
+    try:
+        kept = temperatures.second_moment_of_steps(coefficients)
+    except (PlanError, UnstableError) as error:
+        subject.notes.append(f"What the steps of the solver keep is not told: {error}")
+        return
+    size = np.abs(kept - subject.covariance) / np.sqrt(
+        np.outer(np.diagonal(subject.covariance), np.diagonal(subject.covariance))
+    )
+    if size.max() < _EXACT:
+        return
+    functions = {"position temperature, of these steps": thermodynamics.position_temperature}
+    if not subject.array.overdamped:
+        functions = {"kinetic temperature, of these steps": thermodynamics.kinetic_temperature, **functions}
+    for name, function in functions.items():
+        estimate = subject.found.estimate(partial(function, subject.array))
+        yield from subject.findings(TEMPERATURE, name, "K", estimate, function(subject.array, kept))
 
 
 def heat_findings(subject: Subject) -> Iterator[Finding]:
