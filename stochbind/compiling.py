@@ -21,6 +21,7 @@ _PACKAGE = Path(__file__).parent
 _SOURCES = (
     *("elementary.py", "compiling.py", "fields", "optics/waves/lasers.py"),
     *("engine/noise.py", "engine/kernels.py", "engine/paths.py", "engine/reducers"),
+    *("engine/bath_tables.py", "engine/bath_paths.py"),
 )
 
 
