@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stochbind.cli import sweeping
-from stochbind.cli.common import ParallelOption, QuietOption, WorkersOption, say, scenario_of
+from stochbind.cli.common import ParallelOption, QuietOption, WorkersOption, duration_of, say, scenario_of
 
 if TYPE_CHECKING:
+    from stochbind.scenario import Scenario, Sweep
     from stochbind.studies import Design
 
 #: What is studied if no scenario is given.
@@ -20,6 +21,7 @@ _SweepFile = Annotated[str, typer.Argument(help="A scenario file with a [sweep] 
 _Output = Annotated[str, typer.Option("--output", "-o", help="Folder of the study, to make or to continue.")]
 _Trajectories = Annotated[int | None, typer.Option(min=2, help="Number of trajectories of each point.")]
 _Steps = Annotated[int | None, typer.Option(min=1, help="Number of steps of each trajectory.")]
+_Step = Annotated[str | None, typer.Option(help='Length of a step, with its unit: "2 us".')]
 _Seed = Annotated[int | None, typer.Option(help="Seed of all noise.")]
 _Figures = Annotated[
     list[str] | None, typer.Option("--figure", help="Format of the figure beside PNG: pdf or svg; may be repeated.")
@@ -44,6 +46,7 @@ def refrigerator(
     points: Annotated[int, typer.Option(help="Number of ratios of the couplings.")] = 9,
     trajectories: _Trajectories = None,
     steps: _Steps = None,
+    step: _Step = None,
     seed: _Seed = None,
     figure: _Figures = None,
     parallel: ParallelOption = "threads",
@@ -54,8 +57,9 @@ def refrigerator(
     """Find where the light stops to cool the colder of two baths, and how well it cools; the same line continues."""
     from stochbind.studies import RefrigeratorDesign
 
+    given = scenario_of(scenario)
     design = RefrigeratorDesign(
-        scenario_of(scenario), n_points=points, n_trajectories=trajectories, n_steps=steps, seed=seed
+        given, n_points=points, n_trajectories=trajectories, n_steps=steps, step=_length(step, given), seed=seed
     )
     _carry_out(design, output, figure, parallel, workers, dry_run, quiet)
 
@@ -66,6 +70,7 @@ def one_way(
     points: Annotated[int, typer.Option(help="Number of temperatures of the driven particle's bath.")] = 7,
     trajectories: _Trajectories = None,
     steps: _Steps = None,
+    step: _Step = None,
     seed: _Seed = None,
     figure: _Figures = None,
     parallel: ParallelOption = "threads",
@@ -79,7 +84,10 @@ def one_way(
     """
     from stochbind.studies import OneWayDesign
 
-    design = OneWayDesign(scenario_of(scenario), n_points=points, n_trajectories=trajectories, n_steps=steps, seed=seed)
+    given = scenario_of(scenario)
+    design = OneWayDesign(
+        given, n_points=points, n_trajectories=trajectories, n_steps=steps, step=_length(step, given), seed=seed
+    )
     _carry_out(design, output, figure, parallel, workers, dry_run, quiet)
 
 
@@ -88,6 +96,7 @@ def sweep(
     scenario: _SweepFile,
     trajectories: _Trajectories = None,
     steps: _Steps = None,
+    step: _Step = None,
     seed: _Seed = None,
     figure: _Figures = None,
     parallel: ParallelOption = "threads",
@@ -98,8 +107,16 @@ def sweep(
     """Run a sweep, and tell everything of its points beside the exact values; the same line continues."""
     from stochbind.studies import SweepDesign
 
-    design = SweepDesign(scenario_of(scenario), n_trajectories=trajectories, n_steps=steps, seed=seed)
+    given = scenario_of(scenario)
+    design = SweepDesign(given, n_trajectories=trajectories, n_steps=steps, step=_length(step, given), seed=seed)
     _carry_out(design, output, figure, parallel, workers, dry_run, quiet)
+
+
+def _length(step: str | None, given: Scenario | Sweep) -> float | None:
+    """The length of a step, as it was written."""
+    from stochbind.scenario import Sweep
+
+    return None if step is None else duration_of(step, given.base if isinstance(given, Sweep) else given)
 
 
 def _carry_out(

@@ -128,10 +128,12 @@ def cooling_chart(ax: Axes, chart: Chart, *, unit: str = "") -> Axes:
         **colors,
     )
     ax.contour(chart.ratio, chart.temperature_ratio, cooling, [0.0], colors="k", linewidths=1.2)
-    lines = ax.contour(
-        chart.ratio, chart.temperature_ratio, chart.performance.T, [0.25, 0.5, 1, 2, 4], colors="0.4", linewidths=0.6
-    )
-    ax.clabel(lines, fontsize="x-small", fmt="%g")
+    levels = [0.25, 0.5, 1.0, 2.0, 4.0]
+    lines = ax.contour(chart.ratio, chart.temperature_ratio, chart.performance.T, levels, colors="0.4", linewidths=0.6)
+    for level, parts in zip(levels, lines.allsegs, strict=True):
+        for part in parts[:1]:
+            x, y = part[part[:, 1].argmax()]
+            ax.annotate(f"{level:g}", (x, y), (2, -9), textcoords="offset points", fontsize="x-small", color="0.3")
     ax.scatter(
         chart.point_ratio, np.full(len(chart.point_ratio), chart.point_temperature_ratio), s=40, edgecolors="k",
         c=chart.point_cooling / factor, zorder=3, **colors,

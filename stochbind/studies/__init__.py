@@ -15,12 +15,12 @@ from stochbind.scenario import Scenario, Sweep
 from stochbind.studies.base import Design as Design
 from stochbind.studies.base import Study as Study
 from stochbind.studies.base import carry_out as carry_out
+from stochbind.studies.cooling import RefrigeratorDesign as RefrigeratorDesign
+from stochbind.studies.cooling import RefrigeratorStudy as RefrigeratorStudy
+from stochbind.studies.driving import OneWayDesign as OneWayDesign
+from stochbind.studies.driving import OneWayStudy as OneWayStudy
 from stochbind.studies.grid import SweepDesign as SweepDesign
 from stochbind.studies.grid import SweepStudy as SweepStudy
-from stochbind.studies.one_way import OneWayDesign as OneWayDesign
-from stochbind.studies.one_way import OneWayStudy as OneWayStudy
-from stochbind.studies.refrigerator import RefrigeratorDesign as RefrigeratorDesign
-from stochbind.studies.refrigerator import RefrigeratorStudy as RefrigeratorStudy
 from stochbind.studies.tables import Line as Line
 
 
@@ -31,6 +31,7 @@ def refrigerator(
     n_points: int = 9,
     n_trajectories: int | None = None,
     n_steps: int | None = None,
+    step: float | None = None,
     seed: int | None = None,
     formats: Sequence[str] = (),
     workers: Workers | str | None = None,
@@ -50,7 +51,9 @@ def refrigerator(
     n_points : int
         Number of ratios, at least 5.
     n_trajectories, n_steps : int, optional
-        Of each point; by default 256 of 32768 steps, the length of which is that of the scenario.
+        Of each point; by default 256 of 131072 steps.
+    step : float, optional
+        Length of a step [s]; by default that of the scenario. A tenth to one of its relaxation times is best.
     seed : int, optional
         Of all noise; by default that of the scenario.
     formats : sequence of str
@@ -74,7 +77,9 @@ def refrigerator(
     StoreError
         If the folder holds something else, or cannot be written.
     """
-    design = RefrigeratorDesign(scenario, n_points=n_points, n_trajectories=n_trajectories, n_steps=n_steps, seed=seed)
+    design = RefrigeratorDesign(
+        scenario, n_points=n_points, n_trajectories=n_trajectories, n_steps=n_steps, step=step, seed=seed
+    )
     study = carry_out(design, directory, formats=formats, workers=workers, progress=progress)
     assert isinstance(study, RefrigeratorStudy)
     return study
@@ -87,6 +92,7 @@ def one_way(
     n_points: int = 7,
     n_trajectories: int | None = None,
     n_steps: int | None = None,
+    step: float | None = None,
     seed: int | None = None,
     formats: Sequence[str] = (),
     workers: Workers | str | None = None,
@@ -98,7 +104,7 @@ def one_way(
     ----------
     scenario : Scenario
         Of kind "oscillators", linear, of two particles. The weaker of their couplings is set to zero.
-    directory, n_trajectories, n_steps, seed, formats, workers, progress
+    directory, n_trajectories, n_steps, step, seed, formats, workers, progress
         See `refrigerator`; by default 256 trajectories of 65536 steps.
     n_points : int
         Number of temperatures, at least 3, from 0.3 to 3 times that of the driver's bath.
@@ -113,7 +119,9 @@ def one_way(
     PlanError, UnstableError, StoreError
         See `refrigerator`.
     """
-    design = OneWayDesign(scenario, n_points=n_points, n_trajectories=n_trajectories, n_steps=n_steps, seed=seed)
+    design = OneWayDesign(
+        scenario, n_points=n_points, n_trajectories=n_trajectories, n_steps=n_steps, step=step, seed=seed
+    )
     study = carry_out(design, directory, formats=formats, workers=workers, progress=progress)
     assert isinstance(study, OneWayStudy)
     return study
@@ -125,6 +133,7 @@ def sweep(
     *,
     n_trajectories: int | None = None,
     n_steps: int | None = None,
+    step: float | None = None,
     seed: int | None = None,
     formats: Sequence[str] = (),
     workers: Workers | str | None = None,
@@ -136,7 +145,7 @@ def sweep(
     ----------
     given : Sweep
         With a record, or with the statistic "moments".
-    directory, n_trajectories, n_steps, seed, formats, workers, progress
+    directory, n_trajectories, n_steps, step, seed, formats, workers, progress
         See `refrigerator`; by default those of the sweep.
 
     Returns
@@ -149,7 +158,7 @@ def sweep(
     PlanError, UnstableError, StoreError
         See `refrigerator`.
     """
-    design = SweepDesign(given, n_trajectories=n_trajectories, n_steps=n_steps, seed=seed)
+    design = SweepDesign(given, n_trajectories=n_trajectories, n_steps=n_steps, step=step, seed=seed)
     study = carry_out(design, directory, formats=formats, workers=workers, progress=progress)
     assert isinstance(study, SweepStudy)
     return study

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
+from stochbind import checks
 from stochbind.analysis.validation import LARGEST_Z, validate
 from stochbind.engine.ensemble import Progress
 from stochbind.engine.reading import dataset_of
@@ -26,13 +28,10 @@ from stochbind.studies.tables import Column, Line, as_csv, column, lines_of_vali
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: A study of a steady state begins in it, keeps no trajectories, and adds up what its table needs.
-STEADY_RUN: dict[str, Any] = {
-    "initial": "stationary",
-    "record": False,
-    "ledger": True,
-    "statistics": ("moments", "currents"),
-}
+#: Trajectories of each point of a study of a steady state, and every so-manieth state that is taken.
+_USUAL_TRAJECTORIES, _SAVE_EVERY = 256, 4
+#: Fewest steps: a whole window of the statistics.
+_FEWEST_STEPS = 64 * _SAVE_EVERY
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -208,6 +207,28 @@ def points(store: SweepStore) -> Iterator[tuple[int, Scenario, xr.Dataset]]:
         yield index, point.plan.scenario, dataset_of(point)
 
 
+def steady_run(n_trajectories: int | None, n_steps: int, step: float | None, seed: int | None) -> dict[str, Any]:
+    """Settings of a run that begins in its steady state, keeps no trajectories, and adds up what a table needs.
+
+    Raises
+    ------
+    PlanError
+        If a number is too small.
+    """
+    count = _USUAL_TRAJECTORIES if n_trajectories is None else n_trajectories
+    return {
+        "n_trajectories": checks.integer("n_trajectories", count, minimum=2, error=PlanError),
+        "n_steps": checks.integer("n_steps", n_steps, minimum=_FEWEST_STEPS, error=PlanError),
+        "step": step,
+        "save_every": _SAVE_EVERY,
+        "seed": seed,
+        "initial": "stationary",
+        "record": False,
+        "ledger": True,
+        "statistics": ("moments", "currents"),
+    }
+
+
 def validated(index: int, parameters: Mapping[str, Value], dataset: xr.Dataset, notes: list[str]) -> Iterator[Line]:
     """The lines of the comparison of a point with the exact theory; its notes are added, each once."""
     result = validate(dataset)
@@ -236,6 +257,11 @@ def require_oscillators(scenario: Scenario | Sweep, what: str) -> OscillatorScen
         )
     if scenario.oscillators().forces or scenario.drive:
         raise PlanError(f"{scenario.name}: has drives, or forces that are not linear; this study is of linear ones.")
+    if np.any(scenario.oscillators().diffusion):
+        raise PlanError(
+            f"{scenario.name}: has momentum diffusion, which heats whatever the couplings are; leave it out, or study "
+            "it as a sweep of your own."
+        )
     if scenario.oscillators().has_finite_baths:
         raise PlanError(
             f"{scenario.name}: has baths of a finite heat capacity, which have no steady currents; leave out "

@@ -105,6 +105,7 @@ class SweepDesign(Design):
         *,
         n_trajectories: int | None = None,
         n_steps: int | None = None,
+        step: float | None = None,
         seed: int | None = None,
     ) -> None:
         if not isinstance(given, Sweep):
@@ -112,7 +113,7 @@ class SweepDesign(Design):
                 f"{given.name}: has no [sweep] table, so that there is one point only; add one, or use `stochbind run` "
                 "and `validate`."
             )
-        effort: dict[str, Any] = {"n_trajectories": n_trajectories, "n_steps": n_steps, "seed": seed}
+        effort: dict[str, Any] = {"n_trajectories": n_trajectories, "n_steps": n_steps, "step": step, "seed": seed}
         self.sweep = with_run(given, **effort)
 
     def evaluate(self, store: SweepStore, directory: Path) -> SweepStudy:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from scipy import optimize
 
 from stochbind import checks
-from stochbind.analysis import refrigerators, thermodynamics, windows
+from stochbind.analysis import refrigerators, windows
 from stochbind.analysis.statistics import Estimate
 from stochbind.checks import FloatArray
 from stochbind.engine.sweep_store import SweepStore
@@ -26,7 +27,7 @@ from stochbind.engine.sweeps import with_run
 from stochbind.errors import PlanError, TooFewSamplesError
 from stochbind.oscillators import Oscillators
 from stochbind.scenario import OscillatorScenario, Scenario, Sweep
-from stochbind.studies.base import STEADY_RUN, Design, Study, points, require_oscillators, validated
+from stochbind.studies.base import Design, Study, points, require_oscillators, steady_run, validated
 from stochbind.studies.tables import Line, lines_of
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ _FROM, _TO = 0.15, 1.35
 _FEWEST_POINTS = 5
 #: Points of exact curves, and of each side of the map.
 _CURVE, _SIDE = 121, 61
+#: Steps of each trajectory.
+_USUAL_STEPS = 131072
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -153,7 +156,7 @@ class RefrigeratorStudy(Study):
         axes[1].axhline(self.best.balance.carnot, color="0.6", ls=":", label="Carnot")
         axes[1].plot([self.best.ratio], [self.best.balance.performance], "*", color="k", label="most cooling")
         axes[1].legend(frameon=False, fontsize="small")
-        chart = refrigerators.cooling_map(self.array, np.linspace(0, 1.2, _SIDE), np.linspace(0, 1, _SIDE))
+        chart = refrigerators.cooling_map(self.array, np.linspace(0.02, 1.2, _SIDE), np.linspace(0.02, 1, _SIDE))
         cooled = self.column("bath heat", "cold").value
         plots.cooling_chart(
             axes[2], plots.Chart(*chart[:3], chart.performance, self.ratio, cooled, limit), unit=self.unit
@@ -179,6 +182,7 @@ class RefrigeratorDesign(Design):
         n_points: int = 9,
         n_trajectories: int | None = None,
         n_steps: int | None = None,
+        step: float | None = None,
         seed: int | None = None,
     ) -> None:
         base = require_oscillators(scenario, "couplings")
@@ -192,10 +196,11 @@ class RefrigeratorDesign(Design):
             )
         temperature = [float(array.bath_temperature[self.bath == b][0]) for b in (0, 1)]
         self.limit = temperature[0] / temperature[1]
+        self.best = refrigerators.best_cooling(array)
         self.ratio = self.limit * np.linspace(_FROM, _TO, count)
         sweep = Sweep(base, [_axis(base, self.bath == 0, self.ratio)])
-        effort = {"n_trajectories": n_trajectories or 256, "n_steps": n_steps or 32768, "save_every": 4, "seed": seed}
-        self.sweep = with_run(sweep, **STEADY_RUN, **effort)
+        run = steady_run(n_trajectories, _USUAL_STEPS if n_steps is None else n_steps, step, seed)
+        self.sweep = with_run(sweep, **run)
 
     def evaluate(self, store: SweepStore, directory: Path) -> RefrigeratorStudy:
         """The study of a finished sweep."""
@@ -209,7 +214,7 @@ class RefrigeratorDesign(Design):
         array = store.sweep.base.oscillators()
         return RefrigeratorStudy(
             directory=directory, sweep=store.sweep, fingerprint=store.fingerprint, table=tuple(table),
-            notes=tuple(notes), ratio=self.ratio, zero=self._zero(array, heat), best=refrigerators.best_cooling(array),
+            notes=tuple(notes), ratio=self.ratio, zero=self._zero(array, heat), best=self.best,
         )  # fmt: skip
 
     def _lines(self, index: int, parameters: dict[str, Any], scenario: Scenario, dataset: xr.Dataset) -> Iterator[Line]:
@@ -217,15 +222,15 @@ class RefrigeratorDesign(Design):
         array = scenario.oscillators()
         exact = refrigerators.balance(array, bath=self.bath)
         unit = "" if array.reduced else "W"
-        heat = bath_heat(dataset, array, np.array([self.bath == 0, self.bath == 1], dtype=np.float64))
+        heat = bath_heat(dataset, np.array([self.bath == 0, self.bath == 1], dtype=np.float64))
         yield from lines_of(index, parameters, "bath heat", ("cold", "hot"), unit, heat, exact.heat)
-        work = bath_heat(dataset, array, -np.ones((1, len(self.bath))))
+        work = bath_heat(dataset, -np.ones((1, len(self.bath))))
         yield from lines_of(index, parameters, "light work", ("",), unit, work, np.array([exact.work]))
         if math.isnan(exact.performance):
             return
         ratio = heat.value[0] / work.value[0]
         # to first order, what an error of the heats does to their ratio
-        change = bath_heat(dataset, array, (np.where(self.bath == 0, 1.0, 0.0) + ratio)[None] / work.value[0])
+        change = bath_heat(dataset, (np.where(self.bath == 0, 1.0, 0.0) + ratio)[None] / work.value[0])
         performance = Estimate(np.array([ratio]), change.stderr, heat.n_eff)
         exact_ratio = np.array([exact.performance])
         yield from lines_of(index, parameters, "coefficient of performance", ("",), "", performance, exact_ratio)
@@ -234,12 +239,12 @@ class RefrigeratorDesign(Design):
         value, stderr, exact = (
             np.array([getattr(line, name) for line in heat]) for name in ("value", "stderr", "exact")
         )
-        degree = 2 if array.overdamped else 3
-        found, chi_square = sign_change(self.ratio, Estimate(value, stderr, heat[0].n_eff), degree)
-        ideal, _ = sign_change(self.ratio, Estimate(exact, stderr, heat[0].n_eff), degree)
+        bent = not (array.overdamped and array.n_oscillators == 2)
+        found, chi_square = sign_change(self.ratio, Estimate(value, stderr, heat[0].n_eff), bent=bent)
+        ideal, _ = sign_change(self.ratio, Estimate(exact, stderr, heat[0].n_eff), bent=bent)
         return Zero(
             found=found, exact=self.limit, bias=float(ideal.value) - self.limit, chi_square=chi_square,
-            n_free=len(heat) - degree,
+            n_free=len(heat) - (3 if bent else 2),
         )  # fmt: skip
 
 
@@ -261,37 +266,33 @@ def _axis(base: OscillatorScenario, cold: npt.NDArray[np.bool_], ratio: FloatArr
     return {**settings[0], "name": "coupling_onto_cold", "along": settings[1:]}
 
 
-def bath_heat(dataset: xr.Dataset, array: Oscillators, weights: FloatArray) -> Estimate:
+def bath_heat(dataset: xr.Dataset, weights: FloatArray) -> Estimate:
     """Weighted sums of the heat currents from the baths to the oscillators, from the ledger.
 
     Parameters
     ----------
     dataset : xarray.Dataset
-        A run that was in its steady state all the time, with the statistic "currents".
-    array : Oscillators
-        Its oscillators.
+        A run that was in its steady state all the time, without momentum diffusion, with the statistic "currents".
     weights : (K, N) float
         Of the oscillators in each sum.
 
     Returns
     -------
     Estimate
-        [W], shape (K,). The ledger's heat holds what recoil brings underdamped particles; it is taken off.
+        [W], shape (K,).
     """
     sample = dataset["current_heat"]
     *_, of_oscillators = map(str, sample.dims)
     sums = xr.dot(sample, xr.DataArray(weights, dims=("sum", of_oscillators)), dim=of_oscillators)
     found = windows.path_current(dataset.assign(current_heat=sums), "heat", 0.0)
     assert found is not None
-    recoil = weights @ thermodynamics.recoil_heating(array, np.zeros((array.langevin().dimension,) * 2))
-    return Estimate(found.value - recoil, found.stderr, found.n_eff)
+    return found
 
 
-def sign_change(ratio: FloatArray, heat: Estimate, degree: int) -> tuple[Estimate, float]:
-    r"""Where a current changes its sign, by a weighted fit of a polynomial without constant term.
+def sign_change(ratio: FloatArray, heat: Estimate, *, bent: bool) -> tuple[Estimate, float]:
+    r"""Where a current changes its sign, by a weighted fit of :math:`g\,r\,(z - r)/(1 + s\,r)`.
 
-    The heat of the colder bath is proportional to :math:`r\,(t - r)`, and underdamped to that over one plus a
-    multiple of r, which a cubic polynomial follows.
+    So the heat of the colder bath depends on the ratio r of the couplings, for overdamped pairs with :math:`s = 0`.
 
     Parameters
     ----------
@@ -299,37 +300,40 @@ def sign_change(ratio: FloatArray, heat: Estimate, degree: int) -> tuple[Estimat
         r.
     heat : Estimate
         Currents, (n,), independent of each other.
-    degree : int
-        Of the polynomial.
+    bent : bool
+        Whether s is fitted too; else it is zero.
 
     Returns
     -------
     zero : Estimate
-        The ratio, with its error bar from those of the currents.
+        z, with its error bar from those of the currents.
     chi_square : float
         Of the fit.
 
     Raises
     ------
     TooFewSamplesError
-        If the fit changes its sign nowhere or more than once between the points.
+        If the zero is not found between the points.
     """
-    scale = float(ratio.max())
-    basis = (ratio / scale)[:, None] ** np.arange(1, degree + 1)
-    weighted, target = basis / heat.stderr[:, None], heat.value / heat.stderr
-    factor, *_ = np.linalg.lstsq(weighted, target)
-    covariance = np.linalg.inv(weighted.T @ weighted)
-    roots = np.roots(factor[::-1])
-    real = roots[np.abs(roots.imag) < 1e-9].real
-    inside = real[(real > ratio.min() / scale) & (real < 1.0)]
-    if len(inside) != 1:
+
+    def form(r: FloatArray, gain: float, zero: float, bend: float = 0.0) -> FloatArray:
+        return np.asarray(gain * r * (zero - r) / (1.0 + bend * r))
+
+    weighted = np.stack([ratio, -(ratio**2)], axis=1) / heat.stderr[:, None]
+    linear, gain = np.linalg.lstsq(weighted, heat.value / heat.stderr)[0]
+    guess = [gain, linear / gain, 0.0] if bent else [gain, linear / gain]
+    try:
+        with checks.without_warnings():  # of a covariance that cannot be told, which is then infinite
+            found, covariance = optimize.curve_fit(
+                form, ratio, heat.value, guess, heat.stderr, absolute_sigma=True, maxfev=10_000
+            )
+        zero, stderr = float(found[1]), math.sqrt(covariance[1, 1])
+    except RuntimeError:  # no minimum was found
+        zero, stderr = math.nan, math.inf
+    if not ratio.min() + stderr < zero < ratio.max() - stderr:
         raise TooFewSamplesError(
-            f"The heat current of the colder bath changes its sign {len(inside)} times between the points, as far as "
-            "their error bars tell, and not once; run longer, or more trajectories."
+            "Where the heat current of the colder bath changes its sign cannot be told from these points, as far as "
+            "their error bars go; run longer, or more trajectories."
         )
-    zero = float(inside[0])
-    powers = zero ** np.arange(1, degree + 1)
-    slope = float(factor @ (np.arange(1, degree + 1) * zero ** np.arange(degree)))
-    stderr = math.sqrt(float(powers @ covariance @ powers)) / abs(slope)
-    chi_square = float(np.sum((target - weighted @ factor) ** 2))
-    return Estimate(np.asarray(scale * zero), np.asarray(scale * stderr), heat.n_eff), chi_square
+    chi_square = float(np.sum(((heat.value - form(ratio, *found)) / heat.stderr) ** 2))
+    return Estimate(np.asarray(zero), np.asarray(stderr), heat.n_eff), chi_square

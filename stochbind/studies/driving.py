@@ -23,8 +23,8 @@ from stochbind.engine.sweep_store import SweepStore
 from stochbind.engine.sweeps import with_run
 from stochbind.errors import PlanError
 from stochbind.scenario import OscillatorScenario, Scenario, Sweep
-from stochbind.studies.base import STEADY_RUN, Design, Study, points, require_oscillators, validated
-from stochbind.studies.refrigerator import bath_heat
+from stochbind.studies.base import Design, Study, points, require_oscillators, steady_run, validated
+from stochbind.studies.cooling import bath_heat
 from stochbind.studies.tables import Line, lines_of
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: The temperature of the driven particle's bath goes from and to so much of the driver's.
 _FROM, _TO = 0.3, 3.0
+#: Steps of each trajectory.
+_USUAL_STEPS = 65536
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -120,6 +122,9 @@ class OneWayStudy(Study):
         axes[2].set_ylim(bottom=0.0)
         for ax in axes[:3]:
             ax.set_xscale("log")
+            for set_formatter in (ax.xaxis.set_major_formatter, ax.xaxis.set_minor_formatter):
+                set_formatter("{x:.2g}")
+            ax.tick_params(axis="x", which="both", labelsize="small")
         plots.distances(axes[3], np.array([line.z for line in self.table]))
         plots.letter(axes)
         return figure
@@ -141,6 +146,7 @@ class OneWayDesign(Design):
         n_points: int = 7,
         n_trajectories: int | None = None,
         n_steps: int | None = None,
+        step: float | None = None,
         seed: int | None = None,
     ) -> None:
         base = require_oscillators(scenario, "temperatures")
@@ -154,8 +160,8 @@ class OneWayDesign(Design):
             "parameter": f"particle[{self.driven}].bath_temperature", "name": "driven_bath_temperature",
             "start": _FROM * temperature, "stop": _TO * temperature, "n": count, "spacing": "logarithmic",
         }  # fmt: skip
-        effort = {"n_trajectories": n_trajectories or 256, "n_steps": n_steps or 65536, "save_every": 4, "seed": seed}
-        self.sweep = with_run(Sweep(base, [axis]), **STEADY_RUN, **effort)
+        run = steady_run(n_trajectories, _USUAL_STEPS if n_steps is None else n_steps, step, seed)
+        self.sweep = with_run(Sweep(base, [axis]), **run)
 
     def evaluate(self, store: SweepStore, directory: Path) -> OneWayStudy:
         """The study of a finished sweep."""
@@ -185,7 +191,7 @@ class OneWayDesign(Design):
         equations = array.langevin()
         covariance = equations.stationary_covariance()
         power, rate = ("", "") if array.reduced else ("W", "nats/s")
-        into = bath_heat(dataset, array, -np.eye(array.n_oscillators))
+        into = bath_heat(dataset, -np.eye(array.n_oscillators))
         exact = -thermodynamics.heat_current(array, covariance)
         yield from lines_of(index, parameters, "heat into the bath", array.names, power, into, exact)
         group = information.coordinates(array, (self.driven,))
