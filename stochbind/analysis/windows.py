@@ -184,7 +184,7 @@ def without_diverged(dataset: xr.Dataset, notes: list[str]) -> xr.Dataset:
     return dataset.isel(trajectory=kept)
 
 
-def path_current(dataset: xr.Dataset, name: str, first_time: float) -> Estimate | None:
+def path_current(dataset: xr.Dataset, name: str, first_time: float, *, n_blocks: int = 1) -> Estimate | None:
     """Mean power along the path from a time on, of the record or else of the windows of the statistic "currents".
 
     Parameters
@@ -195,6 +195,8 @@ def path_current(dataset: xr.Dataset, name: str, first_time: float) -> Estimate 
         "heat", "work" or "drive_work".
     first_time : float
         Time from which on [s].
+    n_blocks : int
+        Stretches of time that a record is cut into, for error bars where trajectories are few.
 
     Returns
     -------
@@ -209,9 +211,11 @@ def path_current(dataset: xr.Dataset, name: str, first_time: float) -> Estimate 
     if name in dataset:
         time = dataset["time"].to_numpy()
         start = int(np.searchsorted(time, first_time))
-        ends = dataset[name].isel(time=[start, -1]).to_numpy()
-        rate = (ends[:, 1] - ends[:, 0]) / float(time[-1] - time[start])
-        return weighted_mean(rate, np.full(len(rate), 1.0 / len(rate)))
+        edge = np.linspace(start, len(time) - 1, n_blocks + 1).astype(np.intp)
+        length, gain = np.diff(time[edge]), np.diff(dataset[name].isel(time=edge).to_numpy(), axis=1)
+        rate = gain / length.reshape(-1, *[1] * (gain.ndim - 2))
+        weight = np.tile(length / length.sum() / len(gain), len(gain))
+        return weighted_mean(rate.reshape(-1, *gain.shape[2:]), weight)
     if f"current_{name}" not in dataset or not (dataset["currents_start"] >= first_time).any():
         return None
     found = online.current(dataset, name, start=first_time)

@@ -252,9 +252,7 @@ def _of_statistics(dataset: xr.Dataset, scenario: Scenario, initial: str, notes:
         dataset, scenario, initial, 0, window.found.n_states, window.found.interval, window.first_time,
         window.last_time, window.n_trajectories, steady, notes,
     )  # fmt: skip
-    notes.append(
-        "Without trajectories there are no fluctuation theorems and no transfer entropy; keep a record for them."
-    )
+    notes.append("Fluctuation theorems and transfer entropy need trajectories, which the run did not keep.")
     exact = window.exact if setting.linear else None
     return Subject(
         **{item.name: getattr(setting, item.name) for item in fields(Setting)}, found=window.found, exact=exact

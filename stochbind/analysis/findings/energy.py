@@ -152,7 +152,9 @@ def _ledger(subject: Subject) -> Iterator[Finding]:
         ("work", "work of the coupling, along the path"),
         ("drive_work", "work of the drives, along the path"),
     ):
-        estimate = windows.path_current(subject.dataset, name, subject.first_time)
+        # Where trajectories are few, groups are stretches of time.
+        blocks = max(1, subject.found.n_groups // subject.n_trajectories)
+        estimate = windows.path_current(subject.dataset, name, subject.first_time, n_blocks=blocks)
         if estimate is None:
             continue
         exact = None

@@ -1,0 +1,227 @@
+"""The analysis of a run: all findings against their exact values, with theories that must be refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import stochbind as sb
+from stochbind.cli import app
+from stochbind.errors import IncompleteError, PlanError, TooFewSamplesError
+
+PAIR = {
+    "name": "pair",
+    "kind": "oscillators",
+    "units": "reduced",
+    "coupling": [[0.0, 0.4], [0.1, 0.0]],
+    "particle": [
+        {"mass": 1.0, "stiffness": 1.0, "friction": 0.4, "bath_temperature": 1.0},
+        {"mass": 1.5, "stiffness": 1.3, "friction": 0.6, "bath_temperature": 0.5},
+    ],
+}
+RUN = {"step": 0.1, "n_steps": 4000, "save_every": 4, "n_trajectories": 128, "seed": 5, "ledger": True}
+
+
+def scenario(run=None, **changes):
+    return sb.OscillatorScenario.model_validate({**PAIR, **changes, "run": {**RUN, **(run or {})}})
+
+
+def overdamped():
+    particle = [{k: v for k, v in p.items() if k != "mass"} for p in PAIR["particle"]]
+    return scenario(dynamics="overdamped", particle=particle, run={"step": 0.05, "save_every": 5})
+
+
+KINDS = {
+    "underdamped": scenario(),
+    "overdamped": overdamped(),
+    "recoil": scenario(momentum_diffusion=[[0.2, 0.1], [0.1, 0.2]]),
+}
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stores")
+    for name, one in KINDS.items():
+        sb.run(sb.Plan.from_scenario(one), folder / f"{name}.zarr", workers="serial")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def analyses(stores):
+    return {name: sb.analyse(sb.open(stores / f"{name}.zarr")) for name in KINDS}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_everything_agrees(analyses, name):
+    """Each finding within five standard errors of its exact value, and told well enough to mean something."""
+    analysis = analyses[name]
+    judged = [finding for finding in analysis.findings if np.isfinite(finding.exact)]
+    assert len(judged) > 35
+    assert max(abs(finding.z) for finding in judged) < 5
+    sections = {
+        "temperature",
+        "heat and work",
+        "entropy",
+        "precision",
+        "information",
+        "fluctuation theorems",
+        "direction",
+    }
+    assert sections <= {*analysis.sections}
+    assert analysis["position temperature", "0"].stderr < 0.02
+    assert analysis["transfer entropy", "0 <- 1"].value > 4 * analysis["transfer entropy", "0 <- 1"].stderr
+    assert analysis["energy current", "0 <- 1"].exact == pytest.approx(0.6, rel=1e-9)
+    assert (analysis.table()["n_eff"] > 8).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({"coupling": [[0.0, 0.1], [0.4, 0.0]]}, {"work of the coupling", "transfer entropy", "susceptibility"}),
+        (
+            {"particle": [{**PAIR["particle"][0], "bath_temperature": 1.2}, PAIR["particle"][1]]},
+            {"kinetic temperature"},
+        ),
+    ],
+    ids=["transposed", "hotter"],
+)
+def test_other_theories_are_refused(stores, changes, wrong):
+    """A failing twin: the same record beside the exact values of other equations."""
+    analysis = sb.analyse(sb.open(stores / "underdamped.zarr"), scenario(**changes))
+    off = {finding.quantity for finding in analysis.findings if abs(finding.z) > 5}
+    assert wrong <= off
+    assert any("fluctuation theorem" in name or "entropy" in name for name in off)
+
+
+def test_first_law_and_second_law(analyses):
+    """Heat by balance is the heat; what baths gain is not less than what particles learn."""
+    analysis = analyses["underdamped"]
+    for j in "01":
+        plain, balanced = analysis["heat from the bath", j], analysis["heat from the bath, by balance", j]
+        assert balanced.exact == pytest.approx(plain.exact, rel=1e-6)
+        assert balanced.stderr < plain.stderr
+        assert analysis["second law with information", j].exact > 0
+    assert analysis["coefficient of performance", ""].exact == pytest.approx(0.1 / (0.4 - 0.1), rel=1e-6)
+
+
+def test_few_trajectories(tmp_path):
+    """One trajectory is enough if it is long: error bars come from stretches of it."""
+    plan = sb.Plan.from_scenario(scenario({"n_trajectories": 1, "n_steps": 100_000}))
+    sb.run(plan, tmp_path / "one.zarr", workers="serial")
+    analysis = sb.analyse(sb.open(tmp_path / "one.zarr"), n_surrogates=3)
+    judged = [finding for finding in analysis.findings if np.isfinite(finding.exact)]
+    assert len(judged) > 30
+    assert max(abs(finding.z) for finding in judged) < 5
+    short = sb.Plan.from_scenario(scenario({"n_trajectories": 1, "n_steps": 400}))
+    sb.run(short, tmp_path / "short.zarr", workers="serial")
+    with pytest.raises(TooFewSamplesError, match="long beside its correlations"):
+        sb.analyse(sb.open(tmp_path / "short.zarr"))
+
+
+def test_without_trajectories(tmp_path):
+    """Averages, lines, distributions and precision from statistics alone; the rest is named."""
+    statistics = ["moments", "currents", "spectra", {"kind": "histograms", "of": "work"}]
+    one = scenario({"record": False, "statistics": statistics, "n_steps": 20_480})
+    sb.run(sb.Plan.from_scenario(one), tmp_path / "a.zarr", workers="serial")
+    analysis = sb.analyse(sb.open(tmp_path / "a.zarr"), n_windows=2)
+    judged = [finding for finding in analysis.findings if np.isfinite(finding.exact)]
+    assert max(abs(finding.z) for finding in judged) < 5
+    assert {"distributions", "precision", "history"} <= {*analysis.sections}
+    assert any(finding.quantity == "temperature of the fitted line" for finding in analysis.findings)
+    assert any("need trajectories" in note for note in analysis.notes)
+    with pytest.raises(PlanError, match="start_time"):
+        sb.analyse(sb.open(tmp_path / "a.zarr"), start_time=1.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"coupling": [[0.0, 2.0], [2.0, 0.0]], "run": {"initial": "rest", "n_steps": 40}}, "there is none"),
+        ({"drive": [{"particle": 0, "force": 1.0, "frequency": 1.0}]}, "drives act"),
+        ({"particle": [{**PAIR["particle"][0], "cubic_stiffness": 0.1}, PAIR["particle"][1]]}, "not linear"),
+        ({"run": {"initial": "rest", "n_steps": 80}}, "run longer"),
+    ],
+    ids=["unstable", "driven", "nonlinear", "short"],
+)
+def test_what_needs_a_steady_state_is_left_out(tmp_path, changes, reason):
+    changes = dict(changes)
+    run = {"n_steps": 800, "n_trajectories": 64, **changes.pop("run", {})}
+    sb.run(sb.Plan.from_scenario(scenario(run, **changes)), tmp_path / "a.zarr", workers="serial")
+    analysis = sb.analyse(sb.open(tmp_path / "a.zarr"))
+    assert not analysis.steady
+    assert any(reason in note for note in analysis.notes)
+    assert "temperature" in analysis.sections
+    assert not {"fluctuation theorems", "direction", "refrigeration"} & {*analysis.sections}
+    assert all(abs(finding.z) < 5 for finding in analysis.findings if np.isfinite(finding.exact))
+
+
+def test_steps_that_are_not_exact(tmp_path):
+    """Euler-Maruyama: the kinetic temperature is off from the equations', and is that of its own steps."""
+    run = {
+        "solver": "euler_maruyama",
+        "step": 0.02,
+        "save_every": 20,
+        "n_steps": 20_000,
+        "allowed_bias": 0.2,
+        "ledger": False,
+    }
+    store = sb.run(sb.Plan.from_scenario(scenario(run)), tmp_path / "a.zarr", workers="serial")
+    analysis = sb.analyse(sb.open(tmp_path / "a.zarr"), coefficients=store.coefficients)
+    assert abs(analysis["kinetic temperature", "0"].z) > 5
+    assert abs(analysis["kinetic temperature, of these steps", "0"].z) < 5
+
+
+def test_start_time(stores):
+    dataset = sb.open(stores / "overdamped.zarr")
+    late = sb.analyse(dataset, start_time=100.0, n_surrogates=0)
+    assert late.window[0] == pytest.approx(100.0)
+    assert late.n_states == int((dataset["time"] >= 100.0 - 1e-9).sum())
+    with pytest.raises(PlanError, match="must leave two states"):
+        sb.analyse(dataset, start_time=1e6)
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def test_command(stores, tmp_path):
+    """Tables, JSON and a file of all findings."""
+    store = stores / "overdamped.zarr"
+    table = invoke("analyse", store, "-q", "--surrogates", "0", "--csv", tmp_path / "all.csv")
+    assert table.exit_code == 0, table.output
+    assert "Fluctuation theorems" in table.stdout
+    with open(tmp_path / "all.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    found = next(row for row in rows if row["quantity"] == "transfer entropy")
+    assert float(found["value"]) > 0
+    part = invoke("analyse", store, "-q", "--surrogates", "0", "--json", "--section", "heat")
+    report = json.loads(part.stdout)
+    assert {finding["section"] for finding in report["findings"]} == {"heat and work"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--section", "magic"), "`--section` must be one of temperature, heat and work"),
+        (("--csv", "a.txt"), "`--csv` must end in .csv"),
+        (("--point", "1"), "`--point` is for sweeps"),
+        (("--start", "soon"), "`--start` must be a bare number"),
+    ],
+)
+def test_mistakes_in_commands(stores, arguments, message):
+    failed = invoke("analyse", stores / "overdamped.zarr", "-q", "--surrogates", "0", *arguments)
+    assert isinstance(failed.exception, PlanError)
+    assert message in str(failed.exception)
+
+
+def test_unfinished_run(tmp_path):
+    plan = sb.Plan.from_scenario(scenario({"n_trajectories": 2048, "n_steps": 4000}))
+    sb.run(plan, tmp_path / "a.zarr", workers="serial", part=(1, 2))
+    with pytest.warns(UserWarning, match="not finished"):
+        dataset = sb.open(tmp_path / "a.zarr")
+    with pytest.raises(IncompleteError, match="never computed"):
+        sb.analyse(dataset)
