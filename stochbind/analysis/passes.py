@@ -325,12 +325,15 @@ def _scaled(values: list[npt.NDArray[np.float64]], unit: FloatArray) -> FloatArr
 
 def _places(array: typing.Any, start: int, state_bytes: int) -> Iterator[tuple[slice, slice]]:
     """Slabs of trajectories and times that are read at once: whole chunks as far as they are not too large."""
-    n_trajectories, n_times = array.shape[:2]
-    chunks = getattr(array, "chunks", None) or ((1,) * n_trajectories, (1,) * n_times)
+    chunks = getattr(array, "chunks", None)
+    # What is in memory can be cut anywhere.
+    trajectory, time = (
+        np.arange(length + 1) if chunks is None else np.cumsum((0, *chunks[axis]))
+        for axis, length in enumerate(array.shape[:2])
+    )
+    inside = np.concatenate([[start], time[time > start]])
     largest = max(1, _SLAB_BYTES // state_bytes)
-    for rows in _merged(np.cumsum((0, *chunks[0])), max(1, largest // (n_times - start)), split=False):
-        ends = np.cumsum((0, *chunks[1]))
-        inside = np.concatenate([[start], ends[ends > start]])
+    for rows in _merged(trajectory, max(1, largest // (array.shape[1] - start)), split=False):
         for columns in _merged(inside, max(1, largest // (rows.stop - rows.start)), split=True):
             yield rows, columns
 
