@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy import integrate, stats
 
 import stochbind as sb
@@ -454,6 +455,26 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bits(plan, tmp_path):
     for name in ("bath_heat", "bath_temperature", "heat", "work"):
         assert np.array_equal(found[name], once[name]), name
     assert np.array_equal(found.bath_temperature[..., 0], np.ones((200, 60)))
+
+
+def test_a_sweep_over_the_capacity_has_the_temperatures_of_each_point(plan, tmp_path):
+    file = tmp_path / "pairs.toml"
+    file.write_text(
+        scenario()
+        .to_toml()
+        .replace('name = "pairs"', 'name = "pairs"\n[run]\nstep = 0.1\nn_steps = 40\nn_trajectories = 3')
+        + '\n[[sweep.axis]]\nparameter = "bath[1].heat_capacity"\nname = "capacity"\nvalues = [12.0, 24.0]\n'
+    )
+    sb.run(sb.Sweep.from_toml(file), tmp_path / "sweep.zarr", workers="serial")
+    found = sb.open(tmp_path / "sweep.zarr")
+    expected = np.array([1.0, 0.8]) - found.bath_heat / (found.capacity * xr.DataArray([np.inf, 1.0], dims="bath"))
+    np.testing.assert_allclose(found.bath_temperature, expected, rtol=1e-14)
+    one = sb.simulate(
+        scenario().oscillators(), step=0.1, n_steps=40, n_trajectories=3,
+        initial=scenario().oscillators().initial_moments("thermal"),
+    )  # fmt: skip
+    assert np.array_equal(found.bath_temperature[0], one.bath_temperature)
+    assert np.array_equal(found.bath_temperature[0, 1:, -1, 1], one.bath_temperature[1:, -1, 1])
 
 
 def test_validation_compares_a_transient_exactly_and_sees_another_capacity(plan, tmp_path):

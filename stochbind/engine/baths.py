@@ -248,6 +248,14 @@ def bath_heat(array: Oscillators, totals: FloatArray) -> FloatArray:
     return result
 
 
+def bath_temperature(array: Oscillators, heat: FloatArray) -> FloatArray:
+    """Temperature of each bath [K], (..., K), that has given so much heat [J]; may be lazy."""
+    assert array.baths is not None
+    first = array.bath_temperature[np.unique(array.baths.member, return_index=True)[1]]
+    result: FloatArray = first - heat / array.baths.heat_capacity
+    return result
+
+
 def bath_variables(array: Oscillators, heat: FloatArray) -> dict[str, xr.Variable]:
     """What each bath has given, and its temperature, as variables of a dataset in SI.
 
@@ -261,14 +269,13 @@ def bath_variables(array: Oscillators, heat: FloatArray) -> dict[str, xr.Variabl
     import xarray as xr
 
     assert array.baths is not None
-    first = array.bath_temperature[np.unique(array.baths.member, return_index=True)[1]]
     units = ("", "") if array.reduced else ("J", "K")
     dims = ("trajectory", "time", "bath")
     given = {"units": units[0], "long_name": "heat that each bath has given since time zero"}
     left = {"units": units[1], "long_name": "temperature of each bath"}
     return {
         "bath_heat": xr.Variable(dims, heat, given),
-        "bath_temperature": xr.Variable(dims, first - heat / array.baths.heat_capacity, left),
+        "bath_temperature": xr.Variable(dims, bath_temperature(array, heat), left),
         "bath": xr.Variable("bath", np.array(array.baths.name)),
     }
 

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from stochbind.engine.baths import bath_temperature
+from stochbind.engine.layout import BATH_HEAT
 from stochbind.engine.places import Place
 from stochbind.engine.reading import dataset_of, statistic_in_si
 from stochbind.engine.store import Store
@@ -133,6 +135,9 @@ def _variable(
 
 
 def _recorded(name: str, store: Store, where: tuple[Any, ...]) -> npt.NDArray[Any]:
+    if name == "bath_temperature":
+        heat = store.read(BATH_HEAT, (*where[:2], slice(None)))
+        return bath_temperature(store.plan.scenario.oscillators(), heat)[..., where[2]]
     return store.read(name, where)
 
 
