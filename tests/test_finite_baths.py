@@ -457,14 +457,11 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bits(plan, tmp_path):
     assert np.array_equal(found.bath_temperature[..., 0], np.ones((200, 60)))
 
 
-def test_a_sweep_over_the_capacity_has_the_temperatures_of_each_point(plan, tmp_path):
+def test_a_sweep_over_the_capacity_has_the_temperatures_of_each_point(tmp_path):
     file = tmp_path / "pairs.toml"
-    file.write_text(
-        scenario()
-        .to_toml()
-        .replace('name = "pairs"', 'name = "pairs"\n[run]\nstep = 0.1\nn_steps = 40\nn_trajectories = 3')
-        + '\n[[sweep.axis]]\nparameter = "bath[1].heat_capacity"\nname = "capacity"\nvalues = [12.0, 24.0]\n'
-    )
+    run = "[run]\nstep = 0.1\nn_steps = 40\nn_trajectories = 3\n"
+    axis = '[[sweep.axis]]\nparameter = "bath[1].heat_capacity"\nname = "capacity"\nvalues = [12.0, 24.0]\n'
+    file.write_text(f"{scenario().to_toml()}\n{run}\n{axis}")
     sb.run(sb.Sweep.from_toml(file), tmp_path / "sweep.zarr", workers="serial")
     found = sb.open(tmp_path / "sweep.zarr")
     expected = np.array([1.0, 0.8]) - found.bath_heat / (found.capacity * xr.DataArray([np.inf, 1.0], dims="bath"))
