@@ -487,6 +487,22 @@ def test_validation_compares_a_transient_exactly_and_sees_another_capacity(plan,
     assert not wrong.agrees
 
 
+def test_the_figure_of_a_run_draws_its_baths_beside_the_exact_averages(plan, tmp_path):
+    sb.run(replace(plan, ledger=False, n_steps=80), tmp_path / "run.zarr", workers="serial")
+    found, array = sb.open(tmp_path / "run.zarr"), plan.scenario.oscillators()
+    exact = mean_field.relaxation(array, found.time.to_numpy()).bath_temperature
+    response = sb.plots.Response(np.ones(2), np.ones((2, 2, 2)), array.names, (0, 1))
+    figure = sb.plots.overview(
+        found, sb.validate(found), response, None, bath_temperature=array.bath_temperature, reduced=True,
+        relaxation=exact,
+    )  # fmt: skip
+    hot, dashed_hot, cold, dashed, _ = figure.axes[2].get_lines()
+    assert (hot.get_label(), cold.get_label()) == ("hot", "cold")
+    np.testing.assert_array_equal(dashed.get_ydata(), exact[:, 1])
+    np.testing.assert_array_equal(dashed_hot.get_ydata(), 1.0)
+    np.testing.assert_allclose(cold.get_ydata(), found.bath_temperature[..., 1].mean("trajectory"), rtol=1e-12)
+
+
 def test_validation_says_what_it_needs(plan, tmp_path):
     bare = replace(plan, record=False, ledger=False, statistics=("moments",), n_steps=256, n_trajectories=4)
     sb.run(bare, tmp_path / "bare.zarr", workers="serial")

@@ -171,7 +171,7 @@ def plot(
 
 def _figure_of_run(store: str) -> Figure:
     from stochbind import plots
-    from stochbind.analysis import transfer
+    from stochbind.analysis import mean_field, transfer
     from stochbind.analysis.validation import without_diverged
     from stochbind.engine.reading import open_dataset
 
@@ -186,8 +186,18 @@ def _figure_of_run(store: str) -> Figure:
             found = plots.Response(*transfer.found_spectrum(array, dataset, 60))
     except errors.TooFewSamplesError:
         pass
+    relaxation = None
+    if array.has_finite_baths:
+        time, initial = dataset["time"].to_numpy(), dataset.attrs["initial"]
+        relaxation = mean_field.relaxation(array, time, initial=initial).bath_temperature
     return plots.overview(
-        dataset, result, exact, found, bath_temperature=array.bath_temperature, reduced=scenario.reduced
+        dataset,
+        result,
+        exact,
+        found,
+        bath_temperature=array.bath_temperature,
+        reduced=scenario.reduced,
+        relaxation=relaxation,
     )
 
 

@@ -10,6 +10,7 @@ from stochbind.plots.light import scattering_pattern as scattering_pattern
 from stochbind.plots.pictures import light_of_dipoles as light_of_dipoles
 from stochbind.plots.pictures import light_of_tweezers as light_of_tweezers
 from stochbind.plots.runs import Response as Response
+from stochbind.plots.runs import bath_temperatures as bath_temperatures
 from stochbind.plots.runs import currents as currents
 from stochbind.plots.runs import deviations as deviations
 from stochbind.plots.runs import overview as overview

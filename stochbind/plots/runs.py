@@ -54,6 +54,7 @@ def overview(
     *,
     bath_temperature: FloatArray,
     reduced: bool = False,
+    relaxation: FloatArray | None = None,
 ) -> Figure:
     """The figure of a run: paths, temperatures, energy currents, response and deviations, simulated and exact.
 
@@ -71,6 +72,8 @@ def overview(
         [K].
     reduced : bool
         Whether the numbers are in reduced units.
+    relaxation : (time, K) float, optional
+        With finite baths, the exact average of their temperatures at the recorded times; drawn in place of currents.
 
     Returns
     -------
@@ -85,7 +88,10 @@ def overview(
     if recorded:
         paths(axes["a"], dataset, reduced=reduced)
     temperatures(axes["b"], validation, bath_temperature, reduced=reduced)
-    currents(axes["c"], validation, reduced=reduced)
+    if relaxation is None:
+        currents(axes["c"], validation, reduced=reduced)
+    else:
+        bath_temperatures(axes["c"], dataset, relaxation, reduced=reduced)
     susceptibilities(axes["d"], exact, found, reduced=reduced)
     if not validation.judged:
         axes["d"].set_title("response (points: from the record; lines: linearised)")
@@ -138,6 +144,27 @@ def temperatures(ax: Axes, validation: Validation, bath_temperature: FloatArray,
             set_formatter("{x:g}")
     ax.set(xlabel="particle", ylabel="temperature" + ("" if reduced else " (K)"), title="temperatures")
     ax.set_xticks(range(n), names)
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def bath_temperatures(ax: Axes, dataset: xr.Dataset, exact: FloatArray, *, reduced: bool = False) -> Axes:
+    """Temperatures of shared baths: mean and scatter of the trajectories, and the exact average, (time, K)."""
+    found = dataset["bath_temperature"]
+    mean, scatter = found.mean("trajectory").to_numpy(), found.std("trajectory").to_numpy()
+    factor, prefix = scale(found["time"].to_numpy(), reduced)
+    time = found["time"].to_numpy() / factor
+    for k, name in enumerate(found["bath"].to_numpy()[: len(COLORS)]):
+        color = COLORS[k]
+        ax.fill_between(time, mean[:, k] - scatter[:, k], mean[:, k] + scatter[:, k], color=color, alpha=0.25, lw=0)
+        ax.plot(time, mean[:, k], color=color, lw=1.5, label=str(name))
+        ax.plot(time, exact[:, k], color="k", lw=1, ls="--")
+    ax.plot([], [], color="k", lw=1, ls="--", label="exact")
+    ax.set(
+        xlabel="time" + ("" if reduced else f" ({prefix}s)"),
+        ylabel="temperature" + ("" if reduced else " (K)"),
+        title="baths (band: scatter of trajectories)",
+    )
     ax.legend(frameon=False, fontsize="small")
     return ax
 
