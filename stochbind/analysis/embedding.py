@@ -136,27 +136,36 @@ class Embedding:
         rows = joined.shape[1] - p
         past = [joined[:, p - lag : p - lag + rows] for lag in range(p + 1)]
         stack = np.concatenate([np.ones((len(joined), rows, 1)), *past], axis=2)
-        np.add.at(self.sums, cells, stack.transpose(0, 2, 1) @ stack)
-        for index in range(len(self.surrogates)):
-            flat = self._shuffled(stack, index).reshape(-1, self.width)
-            self.surrogates[index] += flat.T @ flat
+        products = stack.transpose(0, 2, 1) @ stack
+        np.add.at(self.sums, cells, products)
+        if len(self.surrogates):
+            self._add_surrogates(stack, products.sum(axis=0))
 
-    def _shuffled(self, stack: FloatArray, index: int) -> FloatArray:
-        """The stack with each party taken from another trajectory, or else another time."""
+    def _add_surrogates(self, stack: FloatArray, together: FloatArray) -> None:
+        """Products of parties of which each is taken from another trajectory, or else another time.
+
+        What is within a party stays as it is, so that only products between parties are made anew.
+        """
         n, rows, _ = stack.shape
         size = self.design.size
-        surrogate, sender = divmod(index, self.per_surrogate)
-        moved = [sender] if self.design.conditional else range(size)
-        # The same choice in all pieces: a surrogate has the memory that a record has.
-        rng = np.random.default_rng([self._seed, surrogate, sender])
-        axis, slots = (0, n) if n >= self._enough else (1, self._enough)
-        shift = 1 + rng.choice(slots - 1, size=size, replace=False)
-        result = stack.copy()
-        for party in moved:
-            columns = self._columns[party].ravel()
-            by = int(shift[party]) * (1 if axis == 0 else max(1, rows // slots))
-            result[:, :, columns] = np.roll(stack[:, :, columns], by, axis=axis)
-        return result
+        columns = [columns.ravel() for columns in self._columns]
+        part = [np.ascontiguousarray(stack[:, :, column]) for column in columns]
+        axis, slots, slot = (0, n, 1) if n >= self._enough else (1, self._enough, max(1, rows // self._enough))
+        for index, surrogate in enumerate(self.surrogates):
+            number, sender = divmod(index, self.per_surrogate)
+            # The same choice in all pieces: a surrogate has the memory that a record has.
+            rng = np.random.default_rng([self._seed, number, sender])
+            shift = slot * (1 + rng.choice(slots - 1, size=size, replace=False))
+            if self.design.conditional:
+                shift[np.arange(size) != sender] = 0
+            product = together.copy()
+            for a in range(size):
+                for b in range(a):
+                    if shift[a] != shift[b]:
+                        between = _shifted_product(part[a], part[b], int(shift[a] - shift[b]), axis)
+                        product[np.ix_(columns[a], columns[b])] = between
+                        product[np.ix_(columns[b], columns[a])] = between.T
+            surrogate += product
 
     def entropies(self, sums: FloatArray) -> FloatArray:
         """Transfer entropies of sums of products.
@@ -206,3 +215,20 @@ class Embedding:
                 parts = [logarithm(np.concatenate([now[0], past])) - logarithm(past) for past in (known, more)]
                 result[..., j, k] = 0.5 * (parts[0] - parts[1])
         return result
+
+
+def _shifted_product(first: FloatArray, second: FloatArray, shift: int, axis: int) -> FloatArray:
+    """Sum of the products of rows of one with those of the other that are further along an axis, round in a circle."""
+    length = first.shape[axis]
+    shift %= length
+    result = np.zeros((first.shape[2], second.shape[2]))
+    for here, there in (
+        (slice(0, length - shift), slice(shift, length)),
+        (slice(length - shift, length), slice(shift)),
+    ):
+        if axis == 0:
+            a, b = (part[where].reshape(-1, part.shape[2]) for part, where in ((first, here), (second, there)))
+            result += a.T @ b
+        else:
+            result += (first[:, here].transpose(0, 2, 1) @ second[:, there]).sum(axis=0)
+    return result
