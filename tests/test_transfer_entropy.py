@@ -202,6 +202,39 @@ def test_nothing_comes_from_strangers(n_trajectories, n_steps):
     assert np.isnan(found.asymmetry.value[0, 1])
 
 
+@pytest.mark.parametrize("conditional", [False, True])
+def test_surrogates_take_parties_from_other_trajectories(conditional):
+    """Trajectories that rest at powers of ten tell where each party is from: never from the same one."""
+    array, n = chain(3), 40
+    value = 10.0 ** np.arange(-n / 2, n / 2)[:, None, None] * np.ones((n, 3, 3))
+    value[:, :, 1] = 1 / value[:, :, 0]  # a product of one is of one trajectory
+    one = Embedding(Design.of(array, None, 1, conditional=conditional), 1, n_surrogates=7)
+    one.add(value, cells=np.zeros(n, dtype=int), first=0, last=True)
+    own = one.sums[0]
+    assert own[1, 2] == pytest.approx(2 * n, rel=1e-12, abs=0)
+    for index, product in enumerate(one.surrogates):
+        for party in range(3):  # alone, each is as it was
+            columns = [0, 1 + party, 4 + party]
+            np.testing.assert_allclose(product[np.ix_(columns, columns)], own[np.ix_(columns, columns)], rtol=1e-12)
+        moved = not conditional or index % 3 in (0, 1)
+        assert (abs(product[1, 2] - 2 * n) > 1) == moved
+        assert product[1, 2] == product[2, 1] == pytest.approx(product[4, 5], rel=1e-12, abs=0)
+
+
+def test_agrees_with_nearest_neighbours():
+    """An estimate that knows nothing of normal laws, where the package is installed; it is biased by about 0.01."""
+    infomeasure = pytest.importorskip("infomeasure")
+    array = systems.overdamped_pair(c=(0.9, 0.0), temperature=(0.2, 1.0))
+    states = scaled_states(array, step=0.5, n_steps=4000, seed=8)[0]
+    found = embedded(states[None], array, 1).entropies(embedded(states[None], array, 1).sums[0])
+    for j, k in ((0, 1), (1, 0)):
+        other = infomeasure.transfer_entropy(
+            states[:, k], states[:, j], approach="metric", src_hist_len=1, dest_hist_len=1, k=5
+        )
+        assert found[j, k] == pytest.approx(float(other), abs=0.03)
+    assert found[0, 1] > 0.1
+
+
 def test_law_of_the_plain_estimate_is_chi_square():
     array = systems.overdamped_pair(c=(0.0, 0.0))
     states = scaled_states(array, step=0.5, n_steps=200, n_trajectories=300, seed=7)
