@@ -102,6 +102,8 @@ class Chart(NamedTuple):
         Cooling power there.
     point_temperature_ratio : float
         Of the baths there.
+    best_ratio : float
+        Ratio of couplings of the most cooling there.
     """
 
     ratio: FloatArray
@@ -111,6 +113,7 @@ class Chart(NamedTuple):
     point_ratio: FloatArray
     point_cooling: FloatArray
     point_temperature_ratio: float
+    best_ratio: float
 
 
 def cooling_chart(ax: Axes, chart: Chart, *, unit: str = "") -> Axes:
@@ -131,18 +134,21 @@ def cooling_chart(ax: Axes, chart: Chart, *, unit: str = "") -> Axes:
     levels = [0.25, 0.5, 1.0, 2.0, 4.0]
     lines = ax.contour(chart.ratio, chart.temperature_ratio, chart.performance.T, levels, colors="0.4", linewidths=0.6)
     for level, parts in zip(levels, lines.allsegs, strict=True):
-        for part in parts[:1]:
-            x, y = part[part[:, 1].argmax()]
-            ax.annotate(f"{level:g}", (x, y), (2, -9), textcoords="offset points", fontsize="x-small", color="0.3")
+        if parts:
+            ends = np.concatenate(parts)
+            x, y = ends[ends[:, 1].argmax()]
+            ax.annotate(f"{level:g}", (x, y), (2, -9), textcoords="offset points", fontsize="x-small")
     ax.scatter(
         chart.point_ratio, np.full(len(chart.point_ratio), chart.point_temperature_ratio), s=40, edgecolors="k",
         c=chart.point_cooling / factor, zorder=3, **colors,
     )  # fmt: skip
+    ax.plot([chart.best_ratio], [chart.point_temperature_ratio], "*", color="k", ms=7, zorder=4)
     assert ax.figure is not None
     ax.figure.colorbar(mesh, ax=ax, label=f"cooling power ({prefix}{unit})" if unit else "cooling power")
     ax.set(
         xlabel="coupling onto the cold / onto the hot", ylabel="temperature, cold / hot",
         title="exact, with lines of equal performance; points simulated",
+        xlim=(0.0, chart.ratio[-1]), ylim=(0.0, chart.temperature_ratio[-1]),
     )  # fmt: skip
     return ax
 

@@ -51,7 +51,7 @@ def refrigerator(
     n_points : int
         Number of ratios, at least 5.
     n_trajectories, n_steps : int, optional
-        Of each point; by default 256 of 131072 steps.
+        Of each point; by default 256 of 65536 steps.
     step : float, optional
         Length of a step [s]; by default that of the scenario. A tenth to one of its relaxation times is best.
     seed : int, optional
@@ -105,7 +105,7 @@ def one_way(
     scenario : Scenario
         Of kind "oscillators", linear, of two particles. The weaker of their couplings is set to zero.
     directory, n_trajectories, n_steps, step, seed, formats, workers, progress
-        See `refrigerator`; by default 256 trajectories of 65536 steps.
+        See `refrigerator`.
     n_points : int
         Number of temperatures, at least 3, from 0.3 to 3 times that of the driver's bath.
 

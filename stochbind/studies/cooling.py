@@ -42,7 +42,7 @@ _FEWEST_POINTS = 5
 #: Points of exact curves, and of each side of the map.
 _CURVE, _SIDE = 121, 61
 #: Steps of each trajectory.
-_USUAL_STEPS = 131072
+_USUAL_STEPS = 65536
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -159,7 +159,9 @@ class RefrigeratorStudy(Study):
         chart = refrigerators.cooling_map(self.array, np.linspace(0.02, 1.2, _SIDE), np.linspace(0.02, 1, _SIDE))
         cooled = self.column("bath heat", "cold").value
         plots.cooling_chart(
-            axes[2], plots.Chart(*chart[:3], chart.performance, self.ratio, cooled, limit), unit=self.unit
+            axes[2],
+            plots.Chart(*chart[:3], chart.performance, self.ratio, cooled, limit, self.best.ratio),
+            unit=self.unit,
         )
         plots.distances(axes[3], np.array([line.z for line in self.table]))
         plots.letter(axes)
@@ -319,21 +321,22 @@ def sign_change(ratio: FloatArray, heat: Estimate, *, bent: bool) -> tuple[Estim
     def form(r: FloatArray, gain: float, zero: float, bend: float = 0.0) -> FloatArray:
         return np.asarray(gain * r * (zero - r) / (1.0 + bend * r))
 
-    weighted = np.stack([ratio, -(ratio**2)], axis=1) / heat.stderr[:, None]
-    linear, gain = np.linalg.lstsq(weighted, heat.value / heat.stderr)[0]
+    value, stderr = heat.value / heat.stderr.max(), heat.stderr / heat.stderr.max()
+    weighted = np.stack([ratio, -(ratio**2)], axis=1) / stderr[:, None]
+    linear, gain = np.linalg.lstsq(weighted, value / stderr)[0]
     guess = [gain, linear / gain, 0.0] if bent else [gain, linear / gain]
     try:
         with checks.without_warnings():  # of a covariance that cannot be told, which is then infinite
             found, covariance = optimize.curve_fit(
-                form, ratio, heat.value, guess, heat.stderr, absolute_sigma=True, maxfev=10_000
+                form, ratio, value, guess, stderr, absolute_sigma=True, maxfev=10_000
             )
-        zero, stderr = float(found[1]), math.sqrt(covariance[1, 1])
+        zero, error = float(found[1]), math.sqrt(covariance[1, 1])
     except RuntimeError:  # no minimum was found
-        zero, stderr = math.nan, math.inf
-    if not ratio.min() + stderr < zero < ratio.max() - stderr:
+        zero, error = math.nan, math.inf
+    if not ratio.min() + error < zero < ratio.max() - error:
         raise TooFewSamplesError(
             "Where the heat current of the colder bath changes its sign cannot be told from these points, as far as "
             "their error bars go; run longer, or more trajectories."
         )
-    chi_square = float(np.sum(((heat.value - form(ratio, *found)) / heat.stderr) ** 2))
-    return Estimate(np.asarray(zero), np.asarray(stderr), heat.n_eff), chi_square
+    chi_square = float(np.sum(((value - form(ratio, *found)) / stderr) ** 2))
+    return Estimate(np.asarray(zero), np.asarray(error), heat.n_eff), chi_square
