@@ -9,7 +9,7 @@ import xarray as xr
 
 import stochbind as sb
 import systems
-from stochbind.analysis import passes, statistics, thermodynamics
+from stochbind.analysis import passes, statistics, thermodynamics, windows
 from stochbind.analysis.passes import Cells, cut, independent_cells
 from stochbind.errors import IncompleteError, TooFewSamplesError
 from stochbind.oscillators import Oscillators
@@ -193,3 +193,19 @@ def test_many_trajectories_are_not_cut_in_time_nor_short_records():
     trend = record_of(1, 2000)
     trend["position"] = trend["position"] * np.exp(0.01 * trend["time"])
     assert independent_cells(trend, EQUATIONS).n_blocks == 1
+
+
+def test_one_long_trajectory_is_judged_in_its_steady_state_only():
+    scenario = systems.pair_scenario(0.5, 0.2)
+    array = scenario.oscillators()
+    data = sb.simulate(
+        array, step=0.5, n_steps=20000, n_trajectories=2, seed=5, initial=array.initial_moments("thermal")
+    )
+    window = windows.recorded(data.isel(trajectory=[0]), scenario, "thermal")
+    assert window.found.n_groups >= 8
+    z = window.found.estimate(lambda second: second).z(window.exact.second[0])
+    assert np.abs(z).max() < 4.5
+    short = data.isel(time=slice(0, 30))
+    assert windows.recorded(short, scenario, "rest").found.n_groups == 2
+    with pytest.raises(TooFewSamplesError, match="in its steady state"):
+        windows.recorded(short.isel(trajectory=[0]), scenario, "rest").found.estimate(lambda second: second)

@@ -233,7 +233,7 @@ def jackknife(function: Callable[..., FloatArray], *samples: FloatArray, weight:
         If there are fewer than eight groups: then the function may bend within the error bar of its arguments, and the
         pseudo-values tell little about it.
     """
-    value, replicate = leave_one_out(function, *samples, weight=weight)
+    value, replicate = _leave_one_out(function, *samples, weight=weight)
     estimate = Estimate(value, np.full(value.shape, np.nan), float(len(weight)))
     if len(weight) > 1:
         inverse = 1.0 / weight.reshape(-1, *[1] * value.ndim)
@@ -250,18 +250,10 @@ def jackknife(function: Callable[..., FloatArray], *samples: FloatArray, weight:
     return estimate
 
 
-def leave_one_out(
+def _leave_one_out(
     function: Callable[..., FloatArray], *samples: FloatArray, weight: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Function of means, and of the means without each group in turn; see `jackknife`.
-
-    Returns
-    -------
-    value : (...) float
-        Of all groups.
-    replicate : (n_groups, ...) float
-        Without each of them. NaN if there is one only.
-    """
+    """Function of means of shape (...), and without each group in turn, (n_groups, ...): NaN if there is one only."""
     left: list[FloatArray] = []
     means = [np.tensordot(weight, sample, 1) for sample in samples]
     for mean, sample in zip(means, samples, strict=True):
