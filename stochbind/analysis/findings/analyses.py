@@ -152,6 +152,7 @@ def analyse(
     )
     subject = _with_moments(setting, found)
     rows = _of_moments(subject, n_windows, line_window, coefficients)
+    rows += directions.response_findings(subject)
     if entropy is not None:
         rows += irreversibility.theorem_findings(subject, entropy)
     transfer = None
@@ -168,7 +169,7 @@ def _of_moments(
 ) -> list[Finding]:
     """What does not need the passes of the reading."""
     rows = [*energy.temperature_findings(subject), *energy.step_findings(subject, coefficients)]
-    rows += spread.line_findings(subject, line_window)
+    rows += [*energy.bath_findings(subject), *spread.line_findings(subject, line_window)]
     rows += [*spread.history_findings(subject, n_windows), *energy.heat_findings(subject)]
     rows += [*spread.distribution_findings(subject), *energy.cooling_findings(subject)]
     rows += [*irreversibility.entropy_findings(subject), *irreversibility.precision_findings(subject)]
@@ -205,9 +206,11 @@ def _setting(
 
 def _is_steady(dataset: xr.Dataset, scenario: Scenario, initial: str, first_time: float, notes: list[str]) -> bool:
     """Whether what is averaged is of a steady state without drives, of linear equations; a note says why not."""
-    equations = scenario.langevin()
+    equations, baths = scenario.langevin(), scenario.oscillators().baths
     reason = None
-    if equations.forces or dataset.attrs.get("own_forces"):
+    if baths is not None and baths.finite.any():
+        reason = "the temperatures of baths change"
+    elif equations.forces or dataset.attrs.get("own_forces"):
         reason = "the forces are not linear, and what is exact is so of linear ones"
     elif scenario.drive:
         reason = "drives act"

@@ -96,9 +96,14 @@ class Setting:
         return self.array.langevin()
 
     @property
+    def finite_baths(self) -> bool:
+        """Whether temperatures of baths change."""
+        return self.array.baths is not None and bool(self.array.baths.finite.any())
+
+    @property
     def linear(self) -> bool:
-        """Whether all forces are linear."""
-        return not (self.equations.forces or self.dataset.attrs.get("own_forces"))
+        """Whether all forces are linear, and all baths infinite."""
+        return not (self.equations.forces or self.dataset.attrs.get("own_forces") or self.finite_baths)
 
     @cached_property
     def covariance(self) -> FloatArray | None:

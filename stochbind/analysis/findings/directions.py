@@ -12,10 +12,12 @@ from stochbind.analysis.bursts import BurstCounts, Bursts, burst_counts, bursts_
 from stochbind.analysis.directions import Directions, directions
 from stochbind.analysis.findings.base import Finding, Setting, Subject
 from stochbind.analysis.lagged import LaggedProducts, default_lags
+from stochbind.analysis.responses import driven_response
 from stochbind.analysis.transfer_entropy import TransferEntropy
-from stochbind.errors import TooFewSamplesError
+from stochbind.errors import PlanError, TooFewSamplesError, UnstableError
+from stochbind.protocols import Protocol
 
-DIRECTION, BURSTS = "direction", "energy bursts"
+DIRECTION, RESPONSE, BURSTS = "direction", "response", "energy bursts"
 #: Arrays of more oscillators have too many pairs.
 MOST_OSCILLATORS = 40
 
@@ -99,3 +101,33 @@ def _burst_findings(subject: Subject, bursts: Bursts) -> Iterator[Finding]:
     yield from subject.findings(BURSTS, "bursts that pass the chain", "", bursts.passed, names=names, kept=kept)
     kept = np.isfinite(bursts.passage_time.value)
     yield from subject.findings(BURSTS, "passage time", "s", bursts.passage_time, names=names, kept=kept)
+
+
+def response_findings(subject: Subject) -> Iterator[Finding]:
+    """Susceptibilities from the drives of the run: displacement of each oscillator per force on the driven one.
+
+    Parameters
+    ----------
+    subject : Subject
+        A run with drives; linear or not.
+
+    Yields
+    ------
+    Finding
+        None without drives.
+    """
+    system = subject.scenario.driven(subject.equations)
+    if not isinstance(system, Protocol):
+        return
+    for drive in system.drives:
+        try:
+            found = driven_response(subject.dataset, subject.array, drive)
+        except (PlanError, UnstableError, TooFewSamplesError) as error:
+            subject.notes.append(f"Response to the drive of particle {drive.particle}: {error}")
+            continue
+        turn = 1.0 if subject.scenario.reduced else 2.0 * math.pi
+        at = f"at {drive.angular_frequency / turn:.4g}{subject.unit(' Hz')}"
+        names = [subject.name(j, found.oscillator) for j in range(subject.array.n_oscillators)]
+        exact = np.abs(found.exact) if subject.linear else None
+        name = f"susceptibility |chi| {at}"
+        yield from subject.findings(RESPONSE, name, "m/N", found.modulus, exact, names=names)

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from stochbind.analysis import refrigerators, temperatures, thermodynamics, windows
+from stochbind.analysis.bath_comparisons import bath_comparisons
 from stochbind.analysis.findings.base import Finding, Subject
 from stochbind.analysis.refrigerator_pairs import carnot
 from stochbind.analysis.statistics import Estimate, Record, weighted_mean
@@ -15,7 +16,7 @@ from stochbind.checks import FloatArray
 from stochbind.errors import PlanError, ScenarioError, UnstableError
 from stochbind.oscillators import Oscillators
 
-TEMPERATURE, HEAT, COOLING = "temperature", "heat and work", "refrigeration"
+TEMPERATURE, BATHS, HEAT, COOLING = "temperature", "finite baths", "heat and work", "refrigeration"
 #: Steps whose steady state differs by less than this from that of the equations count as exact.
 _EXACT = 1e-5
 
@@ -35,6 +36,8 @@ def temperature_findings(subject: Subject) -> Iterator[Finding]:
     """
     array = subject.array
     told = partial(subject.linear_in_moments, TEMPERATURE)
+    if subject.finite_baths:
+        return  # `bath_findings` tells them, all alike together, beside what they are exactly
     if not array.overdamped:
         yield from told("kinetic temperature", "K", thermodynamics.kinetic_temperature)
     if not subject.linear:
@@ -105,7 +108,7 @@ def heat_findings(subject: Subject) -> Iterator[Finding]:
     """
     array = subject.array
     told = partial(subject.linear_in_moments, HEAT)
-    if subject.linear or not array.overdamped:
+    if subject.linear or not (array.overdamped or subject.finite_baths):
         yield from told("heat from the bath", "W", thermodynamics.heat_current)
     if subject.linear and not subject.scenario.drive:
         yield from _by_balance(subject)
@@ -122,6 +125,25 @@ def heat_findings(subject: Subject) -> Iterator[Finding]:
 
 def _whole_power(array: Oscillators, second: FloatArray) -> FloatArray:
     return np.asarray(thermodynamics.power(array, second).sum(axis=(-2, -1)))[..., None]
+
+
+def bath_findings(subject: Subject) -> Iterator[Finding]:
+    """Temperatures of finite baths and the heat they gave, beside the exact averages over the whole record.
+
+    Parameters
+    ----------
+    subject : Subject
+        The run.
+
+    Yields
+    ------
+    Finding
+        None if all baths are infinite.
+    """
+    if not subject.finite_baths or "bath_heat" not in subject.dataset:
+        return
+    for one in bath_comparisons(subject.dataset, subject.array, initial=subject.initial, notes=subject.notes):
+        yield from subject.findings(BATHS, one.quantity, one.unit, one.estimate, one.truth, names=one.where)
 
 
 def _by_balance(subject: Subject) -> Iterator[Finding]:
