@@ -32,6 +32,9 @@ from stochbind.oscillators import Oscillators
 
 #: Groups of the jackknife.
 _GROUPS = 32
+#: Beyond this condition number of its eigenvectors, the logarithm of a matrix is taken by SciPy's way through Schur's
+#: form, which is slow where many are taken.
+_DEFECTIVE = 1e5
 #: A ratio is told only if its denominator is this many standard errors from zero.
 _SIGNIFICANT = 10.0
 #: And only if it is known to this much: then the weak direction is known too.
@@ -221,7 +224,7 @@ def regressed_equations(equations: Langevin, record: Record) -> Langevin:
     if not (scale > 1e-9 * scale.max()).all() or np.linalg.cond(record.before[0] / np.outer(scale, scale)) > 1e12:
         raise TooFewSamplesError("The record does not move in every direction, so that no response can be found.")
     matrix = np.linalg.solve(record.before[0].T, record.lagged[0].T).T
-    drift = np.real(linalg.logm(matrix)) / (record.interval / equations.time_unit)
+    drift = _logarithm(matrix) / (record.interval / equations.time_unit)
     return Langevin(
         drift_matrix=drift,
         noise_covariance=equations.noise_covariance,
@@ -229,6 +232,14 @@ def regressed_equations(equations: Langevin, record: Record) -> Langevin:
         unit=equations.unit,
         time_unit=equations.time_unit,
     )
+
+
+def _logarithm(matrix: FloatArray) -> FloatArray:
+    """Real part of the principal logarithm."""
+    value, vector = np.linalg.eig(matrix)
+    if np.linalg.cond(vector) > _DEFECTIVE:
+        return np.asarray(np.real(linalg.logm(matrix)), dtype=np.float64)
+    return np.asarray(np.real(np.linalg.solve(vector.T, (vector * np.log(value.astype(np.complex128))).T).T))
 
 
 def spectrum(array: Oscillators, equations: Langevin, n_frequencies: int) -> tuple[FloatArray, ComplexArray]:
