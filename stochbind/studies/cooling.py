@@ -40,7 +40,7 @@ _FROM, _TO = 0.15, 1.35
 #: Fewest points that a fit of three coefficients can be judged by.
 _FEWEST_POINTS = 5
 #: Points of exact curves, and of each side of the map.
-_CURVE, _SIDE = 121, 61
+_CURVE, _SIDE = 91, 46
 #: Steps of each trajectory.
 _USUAL_STEPS = 65536
 
