@@ -250,6 +250,23 @@ def test_measures_side_by_side(c, temperature, sign):
             assert abs(row.estimate.z(row.exact)) < 4, row
 
 
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("ratio", [1.0, 0.5])
+def test_where_no_heat_flows_only_transfer_entropy_has_a_direction(make, ratio):
+    """Of unlike particles with couplings in the ratio of the temperatures: scaled, they are in equilibrium."""
+    array = make(c=(0.4, 0.4 * ratio), temperature=(1.0, ratio))
+    found = found_directions(simulated(array, n_steps=1000), array)
+    row = {row.name: row for row in found.measures}
+    for name in ("lagged correlations", "information flow"):
+        assert abs(row[name].exact) < 1e-12
+        assert abs(row[name].estimate.z(0.0)) < 4
+    assert abs(row["energy bursts"].estimate.z(0.0)) < 4
+    assert row["transfer entropy"].exact > 0.4
+    assert abs(row["transfer entropy"].estimate.z(row["transfer entropy"].exact)) < 4
+    assert row["transfer entropy"].estimate.z(0.0) > 5
+    assert row["susceptibility"].exact == pytest.approx((1 - ratio) / (1 + ratio), abs=1e-12)
+
+
 def test_measures_of_a_chain_and_without_a_steady_state():
     array = systems.Oscillators(
         stiffness=np.ones(3), friction=np.ones(3), bath_temperature=np.ones(3), coupling=0.4 * np.eye(3, k=1),

@@ -6,8 +6,12 @@ feels more, to the receiver. They measure different things and need not agree:
 - responses are properties of the equations: temperatures do not matter;
 - so is, in any steady state, the ratio of the powers that the pair deliver to each other: it is minus that of the
   couplings, and does not tell which way heat flows;
-- lagged correlations, transfer entropy, information flow and bursts are properties of the state: a hot particle in a
-  reciprocal pair gives energy to a cold one and is followed by it, though both respond alike.
+- lagged correlations, information flow and bursts are properties of the state: a hot particle in a reciprocal pair
+  gives energy to a cold one and is followed by it, though both respond alike. For a pair in baths without recoil all
+  three vanish where no heat flows, :math:`c_{kj}/c_{jk} = T_k/T_j`: in units of their thermal deviations such particles
+  are in equilibrium;
+- transfer entropy depends on what each particle knows by its own past as well: two unlike particles in equilibrium have
+  an asymmetry of it, where all others vanish. It tells a direction of signals, and none of time.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ past, and for continuous time, see `stochbind.analysis.information`.
 It depends on how often states are kept and on how many of them count as the past; nothing but a value for the same
 interval and history may be compared with a found one. It is a property of the joint law of the states, hence of the
 noise as much as of the couplings: a weak coupling from a noisy particle may carry more than a strong one from a quiet
-one.
+one. In equilibrium it is neither zero nor, between unlike particles, the same in both directions.
 """
 
 from __future__ import annotations
