@@ -18,6 +18,7 @@ import stochbind as sb
 import systems
 from stochbind import studies
 from stochbind.analysis import refrigerators
+from stochbind.analysis.findings.analyses import analyse
 from stochbind.analysis.refrigerator_pairs import Pair
 from stochbind.analysis.statistics import Estimate
 from stochbind.cli import app
@@ -80,12 +81,12 @@ def test_cooling_ends_at_the_ratio_of_the_temperatures(cooled, study):
     exact = Pair.of(study.array).heat(0.8, 0.8 * study.ratio, 1.0, 0.8)[:, 1]
     np.testing.assert_allclose(heat.exact, exact, rtol=1e-9)
     assert np.abs((heat.value - exact) / heat.stderr).max() < 5
-    moments = study.column("heat current", "1")
+    moments = study.column("heat from the bath", "1")
     np.testing.assert_allclose(moments.exact, exact, rtol=1e-9)
     assert np.all(moments.stderr > 1.5 * heat.stderr)  # why heat is taken from the ledger
     works = study.column("light work")
     np.testing.assert_allclose(heat.value + study.column("bath heat", "hot").value + works.value, 0, atol=1e-14)
-    performance = study.column("coefficient of performance")
+    performance = study.column("performance")
     np.testing.assert_allclose(performance.exact, (study.ratio / (1 - study.ratio))[: len(performance.exact)])
     assert study.best.ratio == pytest.approx(0.4, rel=1e-6, abs=0)
 
@@ -102,7 +103,7 @@ def test_wrong_heat_is_seen(cooled, monkeypatch, wrong):
         return Estimate(-found.value, found.stderr, found.n_eff)
 
     monkeypatch.setattr(cooling, "bath_heat", spoilt)
-    monkeypatch.setattr(cooling, "validated", lambda *_: ())
+    monkeypatch.setattr(cooling, "analysed", lambda *_: ())
     study = design().evaluate(store, cooled[0])
     assert not study.agrees
     assert "DISAGREEMENT" in list(study.sentences())[-1]
@@ -149,9 +150,9 @@ def test_a_driven_particle_heats_its_bath_whatever_that_is(tmp_path):
     assert study.largest < 0.05
     assert abs(study.driver_heat.z(0.0)) < 5
     assert study.driver_heat.stderr < 1e-4 * exact[0]
-    moments = study.column("heat current", "1")  # of second moments, which know nothing of the work
+    moments = study.column("heat from the bath", "1")  # of second moments, which know nothing of the work
     np.testing.assert_array_less(np.abs(moments.value), 5 * moments.stderr)
-    flow = study.column("information flow", "0 <- 1")
+    flow = study.column("information flow", "into 0")
     assert np.all(flow.value > 10 * flow.stderr)
     assert np.all(np.abs(flow.z) < 5)
     assert (tmp_path / "one" / "report.html").exists()
@@ -194,12 +195,13 @@ def test_a_sweep_of_ones_own(tmp_path):
     cold = {"parameter": "particle[1].bath_temperature", "values": [0.5, 2.0], "name": "cold"}
     given = sb.Sweep(scenario, [solver, cold])
     study = studies.sweep(given, tmp_path / "sweep", n_trajectories=7, workers="serial", formats=["pdf"])
-    result = sb.validate(sb.open(tmp_path / "sweep" / "sweep.zarr" / "points" / "3"))
+    point = SweepStore.open(tmp_path / "sweep" / "sweep.zarr").point(3)
+    result = analyse(sb.open(point.path), coefficients=point.coefficients)
     mine = [line for line in study.table if line.point == 3]
     assert [(line.quantity, line.where, line.value, line.z) for line in mine] == [
-        (row.quantity, row.where, row.value, row.z) for row in result.rows
+        (one.quantity, one.where, one.value, one.z) for one in result.findings
     ]
-    assert {line.n_eff for line in mine} == {7.0}
+    assert {"kinetic temperature", "energy", "first law"} < {line.quantity for line in mine}
     assert mine[0].parameters == {"solver": "strang", "cold": 2.0}
     first = (tmp_path / "sweep" / "figure.pdf").read_bytes()
     study.write(["pdf"])
@@ -254,7 +256,7 @@ def test_the_report_needs_nothing_beside_it(cooled):
     text = "".join(page.words)
     for sentence in said.splitlines():
         assert sentence in text
-    assert "coefficient of performance" in text
+    assert "performance" in text
     assert "http" not in text.replace("https://", "http")
     assert (path / "figure.svg").read_text().lstrip().startswith("<?xml")
 

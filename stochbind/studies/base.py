@@ -13,9 +13,11 @@ import numpy as np
 import xarray as xr
 
 from stochbind import checks
-from stochbind.analysis.validation import LARGEST_Z, validate
+from stochbind.analysis.findings.analyses import analyse
+from stochbind.analysis.validation import LARGEST_Z
 from stochbind.engine.ensemble import Progress
 from stochbind.engine.reading import dataset_of
+from stochbind.engine.store import Store
 from stochbind.engine.sweep_store import SweepStore, check_points
 from stochbind.engine.sweeps import run_sweep
 from stochbind.engine.workers import Workers
@@ -23,7 +25,7 @@ from stochbind.errors import PlanError
 from stochbind.scenario import OscillatorScenario, Scenario, Sweep
 from stochbind.scenario.parameters import Value
 from stochbind.studies import folders, pages
-from stochbind.studies.tables import Column, Line, as_csv, column, lines_of_validation, worst
+from stochbind.studies.tables import Column, Line, as_csv, column, lines_of_findings, worst
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -199,12 +201,12 @@ def finished(design: Design, directory: Path) -> Study:
     return design.evaluate(store, directory)
 
 
-def points(store: SweepStore) -> Iterator[tuple[int, Scenario, xr.Dataset]]:
-    """Number, scenario and dataset of each point, compared with their digests first."""
+def points(store: SweepStore) -> Iterator[tuple[int, Store, xr.Dataset]]:
+    """Number, store and dataset of each point, compared with their digests first."""
     for index in range(store.sweep.size):
         point = store.point(index)
         point.verify()
-        yield index, point.plan.scenario, dataset_of(point)
+        yield index, point, dataset_of(point)
 
 
 def steady_run(n_trajectories: int | None, n_steps: int, step: float | None, seed: int | None) -> dict[str, Any]:
@@ -229,11 +231,13 @@ def steady_run(n_trajectories: int | None, n_steps: int, step: float | None, see
     }
 
 
-def validated(index: int, parameters: Mapping[str, Value], dataset: xr.Dataset, notes: list[str]) -> Iterator[Line]:
-    """The lines of the comparison of a point with the exact theory; its notes are added, each once."""
-    result = validate(dataset)
+def analysed(
+    index: int, parameters: Mapping[str, Value], store: Store, dataset: xr.Dataset, notes: list[str]
+) -> Iterator[Line]:
+    """The lines of the analysis of a point; its notes are added, each once."""
+    result = analyse(dataset, coefficients=store.coefficients)
     notes += [note for note in result.notes if note not in notes]
-    return lines_of_validation(index, parameters, dataset, result)
+    return lines_of_findings(index, parameters, result.findings, store.plan.scenario.oscillators().overdamped)
 
 
 def require_oscillators(scenario: Scenario | Sweep, what: str) -> OscillatorScenario:

@@ -27,7 +27,7 @@ from stochbind.engine.sweeps import with_run
 from stochbind.errors import PlanError, TooFewSamplesError
 from stochbind.oscillators import Oscillators
 from stochbind.scenario import OscillatorScenario, Scenario, Sweep
-from stochbind.studies.base import Design, Study, points, require_oscillators, steady_run, validated
+from stochbind.studies.base import Design, Study, analysed, points, require_oscillators, steady_run
 from stochbind.studies.tables import Line, lines_of
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class RefrigeratorStudy(Study):
     @property
     def shown(self) -> Sequence[str]:
         """Quantities that the report lists."""
-        return ("bath heat", "light work", "coefficient of performance")
+        return ("bath heat", "light work", "performance")
 
     @property
     def array(self) -> Oscillators:
@@ -151,7 +151,7 @@ class RefrigeratorStudy(Study):
         found = self.zero.found
         axes[0].axvline(limit, color="0.6", ls=":")
         axes[0].errorbar([float(found.value)], [0.0], xerr=[float(found.stderr)], fmt="D", color="k", ms=4, capsize=3)
-        performance = [self._curve("", "coefficient of performance", "", line_x, exact.performance[:, 0])]
+        performance = [self._curve("", "performance", "", line_x, exact.performance[:, 0])]
         plots.curves(axes[1], performance, xlabel=label, ylabel="cooling power / work", title="performance")
         axes[1].axhline(self.best.balance.carnot, color="0.6", ls=":", label="Carnot")
         axes[1].plot([self.best.ratio], [self.best.balance.performance], "*", color="k", label="most cooling")
@@ -208,10 +208,10 @@ class RefrigeratorDesign(Design):
         """The study of a finished sweep."""
         table: list[Line] = []
         notes: list[str] = []
-        for index, scenario, dataset in points(store):
+        for index, point, dataset in points(store):
             parameters = {**store.sweep.coordinates(index), "ratio": float(self.ratio[index])}
-            table += self._lines(index, parameters, scenario, dataset)
-            table += validated(index, parameters, dataset, notes)
+            table += self._lines(index, parameters, point.plan.scenario, dataset)
+            table += analysed(index, parameters, point, dataset, notes)
         heat = [line for line in table if (line.quantity, line.where) == ("bath heat", "cold")]
         array = store.sweep.base.oscillators()
         return RefrigeratorStudy(
@@ -235,7 +235,7 @@ class RefrigeratorDesign(Design):
         change = bath_heat(dataset, (np.where(self.bath == 0, 1.0, 0.0) + ratio)[None] / work.value[0])
         performance = Estimate(np.array([ratio]), change.stderr, heat.n_eff)
         exact_ratio = np.array([exact.performance])
-        yield from lines_of(index, parameters, "coefficient of performance", ("",), "", performance, exact_ratio)
+        yield from lines_of(index, parameters, "performance", ("",), "", performance, exact_ratio)
 
     def _zero(self, array: Oscillators, heat: Sequence[Line]) -> Zero:
         value, stderr, exact = (

@@ -15,7 +15,7 @@ from stochbind.engine.sweep_store import SweepStore
 from stochbind.engine.sweeps import with_run
 from stochbind.errors import PlanError
 from stochbind.scenario import Scenario, Sweep
-from stochbind.studies.base import Design, Study, points, validated
+from stochbind.studies.base import Design, Study, analysed, points
 from stochbind.studies.tables import Line
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ class SweepStudy(Study):
 
     def findings(self) -> Iterator[str]:
         """Where the temperatures are highest and lowest."""
-        unit = " K" if self.unit else ""
+        unit, names = " K" if self.unit else "", self.sweep.base.oscillators().names
         for name in ("kinetic temperature", "position temperature"):
-            lines = [line for line in self.table if line.quantity == name]
+            lines = [line for line in self.table if line.quantity == name and line.where in names]
             if lines:
                 least, most = min(lines, key=lambda line: line.value), max(lines, key=lambda line: line.value)
                 yield (
@@ -67,7 +67,7 @@ class SweepStudy(Study):
         kind = "kinetic temperature" if "kinetic temperature" in known else "position temperature"
         figure, axes = plots.panels((2, 2), f"{self.title}{fixed}")
         kelvin = "K" if self.unit else ""
-        shown = ((kind, kelvin), ("heat current", self.unit), ("power", self.unit))
+        shown = ((kind, kelvin), ("heat from the bath", self.unit), ("work of the coupling", self.unit))
         for ax, (quantity, unit) in zip(axes, shown, strict=False):
             curves = list(self._curves(quantity))
             plots.curves(ax, curves, xlabel=label, ylabel=quantity, unit=unit, title=quantity, names=names)
@@ -87,6 +87,7 @@ class SweepStudy(Study):
             else np.asarray(first.values, dtype=np.float64)
         )
         on_axis = [line for line in self.table if line.quantity == quantity and line.point % number == 0]
+        on_axis = [line for line in on_axis if "mode" not in line.where]
         for where in list(dict.fromkeys(line.where for line in on_axis))[:_MOST_CURVES]:
             lines = [line for line in on_axis if line.where == where]
             at = x[[line.point // number for line in lines]]
@@ -120,8 +121,8 @@ class SweepDesign(Design):
         """The study of a finished sweep."""
         table: list[Line] = []
         notes: list[str] = []
-        for index, _, dataset in points(store):
-            table += validated(index, store.sweep.coordinates(index), dataset, notes)
+        for index, point, dataset in points(store):
+            table += analysed(index, store.sweep.coordinates(index), point, dataset, notes)
         return SweepStudy(
             directory=directory, sweep=store.sweep, fingerprint=store.fingerprint, table=tuple(table),
             notes=tuple(notes),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import xarray as xr
 
-from stochbind.analysis.statistics import N_GROUPS, Estimate
-from stochbind.analysis.validation import Validation
+from stochbind.analysis.findings.base import Finding
+from stochbind.analysis.findings.irreversibility import PRECISION
+from stochbind.analysis.statistics import Estimate
 from stochbind.checks import FloatArray
 from stochbind.scenario.parameters import Value
 
@@ -87,13 +87,18 @@ def lines_of(
         yield Line(point, parameters, quantity, name, unit, value, stderr, truth, distance, estimate.n_eff)
 
 
-def lines_of_validation(
-    point: int, parameters: Mapping[str, Value], dataset: xr.Dataset, result: Validation
+def lines_of_findings(
+    point: int, parameters: Mapping[str, Value], findings: Iterable[Finding], overdamped: bool
 ) -> Iterator[Line]:
-    """Everything that the comparison with the exact theory tells of a point."""
-    count = float(dataset.sizes.get("group", min(N_GROUPS, dataset.sizes.get("trajectory", N_GROUPS))))
-    for row in result.rows:
-        yield Line(point, parameters, row.quantity, row.where, row.unit, row.value, row.stderr, row.exact, row.z, count)
+    """Everything that the analysis of a point tells.
+
+    A step of the ledger counts the mean of the work given the states at its ends. Overdamped, that makes the work
+    scatter less than the real one in a window of time, so that its precision is left out.
+    """
+    for one in findings:
+        if not (overdamped and one.section == PRECISION):
+            what = (one.quantity, one.where, one.unit, one.value, one.stderr, one.exact, one.z, one.n_eff)
+            yield Line(point, parameters, *what)
 
 
 def worst(lines: Sequence[Line]) -> Line | None:
