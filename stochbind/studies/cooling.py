@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 _FROM, _TO = 0.15, 1.35
 #: Fewest points that a fit of three coefficients can be judged by.
 _FEWEST_POINTS = 5
+#: A bias of a fit that is none.
+_ROUND_OFF = 1e-9
 #: Points of exact curves, and of each side of the map.
 _CURVE, _SIDE = 91, 46
 #: Steps of each trajectory.
@@ -117,8 +119,12 @@ class RefrigeratorStudy(Study):
             f"(z = {float(found.z(zero.exact)):+.2f})."
         )
         yield (
-            f"The fit has a chi square of {zero.chi_square:.3g} for {zero.n_free} degrees of freedom; its form moves "
-            f"the zero by {zero.bias / zero.exact:+.1e} of it."
+            f"The fit has a chi square of {zero.chi_square:.3g} for {zero.n_free} degrees of freedom; its form "
+            + (
+                "is exact."
+                if abs(zero.bias) < _ROUND_OFF
+                else f"moves the zero by {zero.bias / zero.exact:+.1e} of it."
+            )
         )
         best = self.best.balance
         yield (
