@@ -28,12 +28,12 @@ from stochbind import checks
 from stochbind.analysis import entropy
 from stochbind.analysis.currents import Current, ito_drift, mean_rate, steady_covariance, variance_rate
 from stochbind.analysis.fluctuations import jackknife_of_sums
+from stochbind.analysis.ledgers import window_gains
 from stochbind.analysis.online import require_statistic
-from stochbind.analysis.passes import N_GROUPS, SHORTEST_BLOCK
 from stochbind.analysis.statistics import Estimate
 from stochbind.analysis.stochastic_entropy import parity
 from stochbind.checks import FloatArray
-from stochbind.errors import IncompleteError, PlanError, TooFewSamplesError, UnstableError
+from stochbind.errors import PlanError, TooFewSamplesError, UnstableError
 from stochbind.langevin import Langevin
 from stochbind.oscillators import Oscillators
 from stochbind.propagation import lyapunov
@@ -42,8 +42,6 @@ from stochbind.propagation import lyapunov
 _NOTHING = 1e-9
 #: A product is told only if the mean current is this many standard errors from zero.
 _SIGNIFICANT = 10.0
-#: Few trajectories make at most so many groups of windows.
-_MOST_GROUPS = 64
 #: Least precision product of overdamped motion in a steady state.
 OVERDAMPED_BOUND = 2.0
 
@@ -303,7 +301,8 @@ def found_precision(
     equations = array.langevin()
     rate = float(entropy.medium(array, steady_covariance(equations)).sum())
     if name in dataset:
-        sums, duration = _ledger_sums(dataset, name, where, start, window, -equations.stability.growth_rate)
+        cells, duration = window_gains(dataset, name, where, start, window, -equations.stability.growth_rate)
+        sums = np.array([(cell.size, cell.sum(), (cell**2).sum()) for cell in cells], dtype=np.float64)
     else:
         sums, duration = _window_sums(dataset, name, where, start)
     n_windows = int(sums[:, 0].sum())
@@ -327,36 +326,6 @@ def found_precision(
             f"{float(mean.stderr):.2g}, and must be {_SIGNIFICANT:.0f} of them from zero; run longer."
         )
     return FoundPrecision(duration, n_windows, mean, variance, relative, product)
-
-
-def _ledger_sums(
-    dataset: xr.Dataset, name: str, where: tuple[int, ...], start: float, window: int | None, slowest: float
-) -> tuple[FloatArray, float]:
-    """Number of windows, sum and sum of squares of a current in windows, (n_groups, 3), and their length [s]."""
-    time = dataset["time"].to_numpy()
-    first = int(np.searchsorted(time, start * (1.0 - 1e-9)))
-    n_steps = len(time) - 1 - first
-    if n_steps < 1:
-        raise TooFewSamplesError(f"Currents need at least 2 states from {start:.6g} on, but there is less.")
-    interval = float(time[1] - time[0])
-    if window is None:
-        window = int(np.clip(20.0 / (slowest * interval), 1, max(1, n_steps // 8)))
-    checks.integer("window", window, minimum=1, maximum=n_steps, error=PlanError)
-    edges = np.arange(first, len(time), window)
-    array = dataset[name].isel(time=edges)
-    for dim, index in zip(array.dims[2:], where, strict=True):
-        array = array.isel({dim: index})
-    gain = np.diff(array.transpose("trajectory", "time").to_numpy(), axis=1)
-    if not np.isfinite(gain).all():
-        raise IncompleteError("The ledger has parts that were never computed; finish the run first.")
-    # Few trajectories are cut in time as well, into blocks that are long beside the slowest decay.
-    n_blocks = min(_MOST_GROUPS // len(gain), int(gain.shape[1] * window * interval * slowest / SHORTEST_BLOCK))
-    sums = [
-        (cell.size, cell.sum(), (cell**2).sum())
-        for rows in np.array_split(gain, min(N_GROUPS, len(gain)))
-        for cell in np.array_split(rows, np.clip(n_blocks, 1, gain.shape[1]), axis=1)
-    ]
-    return np.array(sums, dtype=np.float64), window * interval
 
 
 def _window_sums(dataset: xr.Dataset, name: str, where: tuple[int, ...], start: float) -> tuple[FloatArray, float]:

@@ -171,7 +171,8 @@ def _of_moments(
     rows = [*energy.temperature_findings(subject), *energy.step_findings(subject, coefficients)]
     rows += [*energy.bath_findings(subject), *spread.line_findings(subject, line_window)]
     rows += [*spread.history_findings(subject, n_windows), *energy.heat_findings(subject)]
-    rows += [*spread.distribution_findings(subject), *energy.cooling_findings(subject)]
+    rows += [*spread.distribution_findings(subject), *irreversibility.cumulant_findings(subject)]
+    rows += energy.cooling_findings(subject)
     rows += [*irreversibility.entropy_findings(subject), *irreversibility.precision_findings(subject)]
     rows += knowledge.information_findings(subject)
     return rows

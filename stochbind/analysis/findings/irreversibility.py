@@ -7,16 +7,17 @@ from functools import partial
 
 import numpy as np
 
-from stochbind.analysis import entropy, uncertainty
+from stochbind.analysis import cumulants, entropy, uncertainty
 from stochbind.analysis.currents import work_current
 from stochbind.analysis.findings.base import Finding, Setting, Subject
 from stochbind.analysis.fluctuations import EntropyPass, choose_stretch
+from stochbind.analysis.statistics import Estimate
 from stochbind.analysis.stochastic_entropy import SampledChain
 from stochbind.checks import FloatArray
 from stochbind.errors import NoiseError, PlanError, ScenarioError, TooFewSamplesError, UnstableError
 from stochbind.oscillators import Oscillators
 
-ENTROPY, PRECISION, THEOREMS = "entropy", "precision", "fluctuation theorems"
+ENTROPY, PRECISION, THEOREMS, DISTRIBUTION = "entropy", "precision", "fluctuation theorems", "distributions"
 
 
 def entropy_findings(subject: Subject) -> Iterator[Finding]:
@@ -109,3 +110,38 @@ def precision_findings(subject: Subject) -> Iterator[Finding]:
         subject.notes.append("The precision product of an overdamped steady state is 2 or more.")
     else:
         subject.notes.append("The precision product has no lower bound of 2 for underdamped motion.")
+
+
+def cumulant_findings(subject: Subject) -> Iterator[Finding]:
+    """Third cumulant and generating function of work and heat in windows of a ledger.
+
+    Parameters
+    ----------
+    subject : Subject
+        The run, underdamped, with a ledger in its record.
+
+    Yields
+    ------
+    Finding
+        None where there is none, or no steady state.
+    """
+    dataset, array = subject.dataset, subject.array
+    if not subject.steady or array.overdamped or "work" not in dataset:
+        return
+    places: list[tuple[int, int | None]] = [(int(j), int(k)) for j, k in np.argwhere(array.coupling != 0.0)]
+    for receiver, sender in (*places, *((j, None) for j in range(array.n_oscillators))):
+        of = "heat" if sender is None else "work"
+        index = (receiver,) if sender is None else (receiver, sender)
+        try:
+            one = cumulants.found_cumulants(dataset, array, receiver, sender, start=subject.first_time)
+        except (TooFewSamplesError, UnstableError) as error:
+            subject.notes.append(f"Cumulants of the {of} {subject.name(*index)}: {error}")
+            continue
+        where = f"{subject.name(*index)}, {one.duration:.4g}{subject.unit(' s')}"
+        third = Estimate(one.found.value[2], one.found.stderr[2], one.found.n_eff)
+        told = partial(subject.findings, DISTRIBUTION, names=[where])
+        yield from told(f"third cumulant of the {of}", "J^3", third, one.exact[2])
+        for i, k in enumerate(one.conjugate):
+            if np.isfinite(one.logarithm.value[i]):
+                log = Estimate(one.logarithm.value[i], one.logarithm.stderr[i], one.logarithm.n_eff)
+                yield from told(f"ln <exp(kJ)> of the {of}, k = {k:+.3g}", "", log, one.exact_logarithm[i])

@@ -11,12 +11,13 @@ from stochbind.analysis import fitting, generating_functions, histories, online,
 from stochbind.analysis.currents import Current, heat_current, work_current
 from stochbind.analysis.findings.base import Finding, Subject
 from stochbind.analysis.findings.energy import TEMPERATURE
+from stochbind.analysis.findings.irreversibility import DISTRIBUTION
 from stochbind.analysis.statistics import Estimate
 from stochbind.checks import FloatArray
 from stochbind.errors import PlanError, ScenarioError, TooFewSamplesError
 from stochbind.oscillators import Oscillators
 
-DISTRIBUTION, HISTORY = "distributions", "history"
+HISTORY = "history"
 #: Shares of windows of which the nearest edges of bins are told.
 _SHARES = (0.1, 0.5, 0.9)
 #: A share that fewer windows than this decide is left out.
