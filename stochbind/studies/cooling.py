@@ -119,7 +119,7 @@ class RefrigeratorStudy(Study):
             f"(z = {float(found.z(zero.exact)):+.2f})."
         )
         form = "is exact" if abs(zero.bias) < _ROUND_OFF else f"moves the zero by {zero.bias / zero.exact:+.1e} of it"
-        yield f"The fit has a chi square of {zero.chi_square:.3g} for {zero.n_free} degrees of freedom; its form {form}."
+        yield f"The fit has a chi square of {zero.chi_square:.3g} at {zero.n_free} degrees of freedom; its form {form}."
         best = self.best.balance
         yield (
             f"The colder bath is cooled most at c_cold/c_hot = {self.best.ratio:.4g}, by {best.cooling_power:.4g}"
