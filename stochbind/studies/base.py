@@ -237,7 +237,7 @@ def analysed(
     """The lines of the analysis of a point; its notes are added, each once."""
     result = analyse(dataset, coefficients=store.coefficients)
     notes += [note for note in result.notes if note not in notes]
-    return lines_of_findings(index, parameters, result.findings, store.plan.scenario.oscillators().overdamped)
+    return lines_of_findings(index, parameters, result.findings)
 
 
 def require_oscillators(scenario: Scenario | Sweep, what: str) -> OscillatorScenario:

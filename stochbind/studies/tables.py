@@ -87,16 +87,14 @@ def lines_of(
         yield Line(point, parameters, quantity, name, unit, value, stderr, truth, distance, estimate.n_eff)
 
 
-def lines_of_findings(
-    point: int, parameters: Mapping[str, Value], findings: Iterable[Finding], overdamped: bool
-) -> Iterator[Line]:
+def lines_of_findings(point: int, parameters: Mapping[str, Value], findings: Iterable[Finding]) -> Iterator[Line]:
     """Everything that the analysis of a point tells.
 
-    A step of the ledger counts the mean of the work given the states at its ends. Overdamped, that makes the work
-    scatter less than the real one in a window of time, so that its precision is left out.
+    A step of the ledger counts the mean of the work given the states at its ends. That makes the work scatter less than
+    the real one in a window of time, so that its precision is left out.
     """
     for one in findings:
-        if not (overdamped and one.section == PRECISION):
+        if one.section != PRECISION:
             what = (one.quantity, one.where, one.unit, one.value, one.stderr, one.exact, one.z, one.n_eff)
             yield Line(point, parameters, *what)
 
