@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stochbind import errors as errors
     from stochbind import fields as fields
+    from stochbind import studies as studies
     from stochbind.analysis.findings.analyses import Analysis as Analysis
     from stochbind.analysis.findings.analyses import analyse as analyse
     from stochbind.analysis.statistics import Estimate as Estimate
@@ -78,6 +79,7 @@ _HOME = {
     "errors": ":",
     "fields": ":",
     "plots": ":",
+    "studies": ":",
     "statistics": "scenario:",
 }
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import stochbind as sb
-from stochbind.analysis import cumulants, currents, uncertainty
+from stochbind.analysis import cumulants, currents, ledgers
 from stochbind.errors import ScenarioError, TooFewSamplesError
 from tests.test_currents import CORRELATED, pair
 
@@ -29,7 +29,7 @@ def test_exact_cumulants(array):
         for duration in (0.5, 20.0):
             found = cumulants.exact_cumulants(equations, current, duration)
             assert found[0] == pytest.approx(rates[0] * duration, rel=1e-8)
-            assert found[1] == pytest.approx(uncertainty.window_variance(equations, current, duration), rel=1e-8)
+            assert found[1] == pytest.approx(currents.window_variance(equations, current, duration), rel=1e-8)
         late, later = (cumulants.exact_cumulants(equations, current, t) for t in (200.0, 300.0))
         assert (later - late) / 100.0 == pytest.approx(rates, rel=1e-5)  # the ends cancel
 
@@ -60,3 +60,22 @@ def test_bad_questions(run):
         cumulants.found_cumulants(run, pair("overdamped"), 0, 1)
     with pytest.raises(TooFewSamplesError, match="8 independent groups"):
         cumulants.found_cumulants(run.isel(trajectory=slice(4), time=slice(40)), pair(), 0, 1)
+
+
+@pytest.mark.parametrize("kind", ["overdamped", "underdamped"])
+def test_what_a_ledger_does_not_see(kind):
+    """Long steps: the variance of the ledger is that of all work, less the hidden part."""
+    array = pair(kind)
+    current, step = currents.work_current(array, 0, 1), 0.5 if kind == "overdamped" else 8.0
+    start = array.initial_moments("stationary")
+    one = sb.simulate(array, step=step, n_steps=32, n_trajectories=20_000, initial=start, ledger=array, seed=8)
+    work = one["work"].to_numpy()[:, -1, 0, 1]
+    variance, duration = work.var(), 32 * step
+    error = np.sqrt((np.mean((work - work.mean()) ** 4) - variance**2) / len(work))
+    whole = currents.window_variance(array.langevin(), current, duration)
+    hidden = ledgers.hidden_variance(array, 0, 1, step) * duration
+    assert abs(variance - (whole - hidden)) < 4 * error
+    assert abs(variance - whole) > 8 * error
+    # It falls with the step: overdamped in proportion, underdamped with its fourth power.
+    rough, fine = (ledgers.hidden_variance(array, 0, 1, h) for h in (0.1, 0.05))
+    assert np.log2(rough / fine) == pytest.approx(1.0 if kind == "overdamped" else 4.0, abs=0.1)

@@ -353,11 +353,11 @@ def test_variance_over_a_finite_time(make, diffusion):
     equations = array.langevin()
     for current in (currents.work_current(array, 0, 1), currents.heat_current(array, 1)):
         for duration in (0.3, 5.0):
-            found = uncertainty.window_variance(equations, current, duration)
+            found = currents.window_variance(equations, current, duration)
             k = 3e-3 / math.sqrt(found) * np.array([-1.0, 1.0])
             log = generating_functions.logarithm(equations, current, k, duration).real
             assert found == pytest.approx(log.sum() / k[0] ** 2, rel=1e-4, abs=0)
-        long = uncertainty.window_variance(equations, current, 1e6) / 1e6
+        long = currents.window_variance(equations, current, 1e6) / 1e6
         assert long == pytest.approx(currents.variance_rate(equations, current), rel=1e-3, abs=0)
 
 

@@ -18,10 +18,9 @@ import numpy as np
 import xarray as xr
 
 from stochbind.analysis import generating_functions
-from stochbind.analysis.currents import Current, heat_current, steady_covariance, work_current
+from stochbind.analysis.currents import Current, heat_current, steady_covariance, window_variance, work_current
 from stochbind.analysis.ledgers import window_gains
 from stochbind.analysis.statistics import Estimate, jackknife
-from stochbind.analysis.uncertainty import window_variance
 from stochbind.checks import FloatArray
 from stochbind.errors import ScenarioError, TooFewSamplesError
 from stochbind.langevin import Langevin
@@ -117,7 +116,8 @@ def found_cumulants(
     dataset : xarray.Dataset
         With `work` or `heat` along trajectories.
     array : Oscillators
-        The array, underdamped: overdamped, a ledger leaves out what happens within a step.
+        The array, underdamped: overdamped, a ledger leaves out what happens within a step; see
+        `stochbind.analysis.ledgers.hidden_variance`.
     receiver : int
         Oscillator that receives.
     sender : int, optional

@@ -244,9 +244,57 @@ def cumulant_rates(equations: Langevin, current: Current, order: int = 4) -> Flo
             source = source + mixed + mixed.T
         if n == 2:
             source = source + n_matrix @ noise @ n_matrix.T
-        found.append(_solve_adjoint(equations, source))
+        found.append(_solved(equations, drift.T, source))
         rates.append(math.factorial(n) * (0.5 * np.sum(noise * found[-1]) + (constant if n == 1 else 0.0)))
     return np.array(rates) / equations.time_unit
+
+
+def window_variance(equations: Langevin, current: Current, duration: float) -> float:
+    r"""Exact variance of a current over a finite time, from the steady state on.
+
+    With the drift :math:`M'` in Ito's form, :math:`W = BB^T` and
+    :math:`Z = \Sigma M' \Sigma + \tfrac12(W N^T \Sigma + \Sigma N W)`,
+
+    .. math:: \mathrm{var} = 4 \int_0^t (t - \tau)\,\mathrm{tr}(M' e^{A\tau} Z e^{A^T\tau})\,d\tau
+              + t\,\mathrm{tr}(N W N^T \Sigma),
+
+    and with :math:`AK + KA^T + Z = 0` and :math:`AL + LA^T + K = 0` the integral is the trace of
+    :math:`M'(tK - L + e^{At} L e^{A^Tt})`. Its rate tends to `variance_rate`, from either side. Over times
+    :math:`10^{-4}` of the slowest decay and less it loses digits.
+
+    Parameters
+    ----------
+    equations : Langevin
+        Stable equations without constant drift.
+    current : Current
+        The current.
+    duration : float
+        t [s].
+
+    Returns
+    -------
+    float
+        Variance [square of the unit of the current].
+
+    Raises
+    ------
+    PlanError
+        If the duration is not positive.
+    UnstableError
+        If there is no steady state, or double precision cannot tell the variance.
+    """
+    if not (math.isfinite(duration) and duration > 0):
+        raise PlanError(f"`duration` must be positive, but is {duration}.")
+    steady, noise, n_matrix = steady_covariance(equations), equations.noise_covariance, current.circulation
+    smooth, _ = ito_drift(equations, current)
+    half = noise @ n_matrix.T @ steady
+    source = steady @ smooth @ steady + 0.5 * (half + half.T)
+    once = _solved(equations, equations.drift_matrix, source)
+    twice = _solved(equations, equations.drift_matrix, once)
+    step, time = equations.propagator(duration).matrix, duration / equations.time_unit
+    spread = time * once - twice + step @ twice @ step.T
+    white = float(np.sum((n_matrix @ noise @ n_matrix.T) * steady))
+    return 4.0 * float(np.sum(smooth * spread)) + time * white
 
 
 def ito_drift(equations: Langevin, current: Current) -> tuple[FloatArray, float]:
@@ -265,14 +313,15 @@ def steady_covariance(equations: Langevin) -> FloatArray:
 
 def _potential(equations: Langevin, current: Current) -> FloatArray:
     """P with A^T P + P A + M' = 0."""
-    return _solve_adjoint(equations, ito_drift(equations, current)[0])
+    return _solved(equations, equations.drift_matrix.T, ito_drift(equations, current)[0])
 
 
-def _solve_adjoint(equations: Langevin, source: FloatArray) -> FloatArray:
-    if not source.any():
-        return np.zeros_like(source)
+def _solved(equations: Langevin, drift: FloatArray, source: FloatArray) -> FloatArray:
+    """X with F X + X F^T + source = 0, F the drift matrix or its transpose."""
     scale = float(np.abs(source).max())
-    solution, resolved = lyapunov(equations.drift_matrix.T, source / scale)
+    if scale == 0.0:
+        return np.zeros_like(source)
+    solution, resolved = lyapunov(drift, source / scale)
     if not resolved:
         raise UnstableError(
             "The statistics of currents cannot be resolved in double precision: the slowest decay is too close to an "

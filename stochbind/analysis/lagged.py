@@ -37,6 +37,8 @@ from stochbind.oscillators import Oscillators
 _N_LAGS, _LONGEST = 32, 3.0
 #: The contrast is told where the correlations are so many standard errors from zero.
 _SIGNIFICANT = 5.0
+#: Positions that are worked on at once for all lags: they fit in the cache [byte].
+_CACHE_BYTES = 2**18
 
 
 class LaggedAsymmetry(NamedTuple):
@@ -106,19 +108,31 @@ class LaggedProducts:
 
     def add(self, state: FloatArray, *, cells: npt.NDArray[np.intp], first: int, last: bool) -> None:
         """Take the next piece; see `stochbind.analysis.passes.Pass`."""
-        taken = state[:, :, self._positions]
-        joined = taken if self._tail is None or first == 0 else np.concatenate([self._tail, taken], axis=1)
-        longest = int(self.lags[-1])
-        self._tail = None if last else joined[:, max(0, joined.shape[1] - longest) :].copy()
-        n, end = joined.shape[:2]
-        new = end - taken.shape[1]
+        n, new = state.shape[:2]
+        if self._tail is None or first == 0:
+            self._tail = np.empty((n, len(self._positions), 0))
+        tail, length = self._tail, self._tail.shape[2] + new
+        kept = np.empty((*tail.shape[:2], min(int(self.lags[-1]), length)))
+        products = np.zeros((n, *self.sums.shape[1:]))
+        step = max(1, _CACHE_BYTES // (8 * len(self._positions) * length))
+        for begin in range(0, n, step):
+            rows = slice(begin, begin + step)
+            # One position after the other: sums over time are then fast.
+            joined = np.concatenate([tail[rows], state[rows].transpose(0, 2, 1)[:, self._positions]], axis=2)
+            kept[rows] = joined[..., length - kept.shape[2] :]
+            self._multiply(joined, new, products[rows])
+        np.add.at(self.sums, cells, products)
+        self._tail = None if last else kept
+
+    def _multiply(self, joined: FloatArray, new: int, out: FloatArray) -> None:
+        """Sum up the products with the last states of positions (n, N, t), so many as are new."""
+        end = joined.shape[2]
         for index, lag in enumerate(self.lags):
-            begin = max(new, lag)  # the later state of a pair is a new one
-            if begin >= end:
-                continue
-            product = joined[:, begin:end].transpose(0, 2, 1) @ joined[:, begin - lag : end - lag]
-            np.add.at(self.sums[:, index, :-1], cells, product.reshape(n, -1))
-            np.add.at(self.sums[:, index, -1], cells, float(end - begin))
+            begin = max(end - new, lag)  # the later state of a pair is a new one
+            if begin < end:
+                later, earlier = joined[..., begin:end], joined[..., begin - lag : end - lag]
+                out[:, index, :-1] = np.vecdot(later[:, :, None], earlier[:, None]).reshape(len(out), -1)
+                out[:, index, -1] = end - begin
 
 
 def asymmetry_of(sums: FloatArray, lag: FloatArray, *, at: npt.NDArray[np.intp] | None = None) -> LaggedAsymmetry:

@@ -5,15 +5,57 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from stochbind import checks
+from stochbind import bridge, checks
+from stochbind.analysis.currents import steady_covariance, window_variance, work_current
 from stochbind.analysis.passes import N_GROUPS, SHORTEST_BLOCK
 from stochbind.checks import FloatArray
 from stochbind.errors import IncompleteError, PlanError, TooFewSamplesError
+from stochbind.oscillators import Oscillators
 
+#: Part of the variance of work that may happen within steps, unseen, before distributions are not compared.
+MOST_HIDDEN = 2e-3
 #: Trajectories that are fewer than this are cut in time as well, into so many cells at most.
 _MOST_CELLS = 64
 #: Decay times of the slowest mode in a window, unless another length is asked for, and fewest windows of a record.
 _LENGTH, _FEWEST_WINDOWS = 20.0, 8
+
+
+def hidden_variance(array: Oscillators, receiver: int, sender: int, step: float) -> float:
+    r"""Variance of the work per time that a ledger does not see, as it adds up expectations given the ends of steps.
+
+    The variance of the work in one step, less that of its expectation :math:`z^TQz` given the ends
+    (`stochbind.bridge.area_forms`), :math:`2\,\mathrm{tr}[(Q\,\langle zz^T\rangle)^2]`. What happens within a step is
+    independent of all other steps once their ends are given, so the variance over any time is too small by this rate.
+
+    Parameters
+    ----------
+    array : Oscillators
+        Linear, with a steady state.
+    receiver, sender : int
+        Oscillators.
+    step : float
+        Length of a step of the solver [s].
+
+    Returns
+    -------
+    float
+        [J^2/s], not negative. Small overdamped steps hide a part of the order of the step over the decay times,
+        underdamped ones much less.
+
+    Raises
+    ------
+    UnstableError
+        If there is no steady state.
+    """
+    equations = array.langevin()
+    current = work_current(array, receiver, sender)
+    d = equations.dimension
+    form = bridge.area_forms(equations, step, [(receiver, sender)])[0] * current.circulation[sender, receiver]
+    spread = np.eye(2 * d)
+    spread[:d, :d] = steady_covariance(equations)
+    product = form[1:, 1:] @ spread
+    seen = 2.0 * float(np.sum(product * product.T))
+    return max(0.0, window_variance(equations, current, step) - seen) / step
 
 
 def window_gains(

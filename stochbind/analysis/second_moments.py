@@ -8,6 +8,12 @@ import numpy.typing as npt
 from stochbind.analysis.passes import Reading
 from stochbind.checks import FloatArray
 
+#: Matrix products of up to so many terms are done by one thread by OpenBLAS: for these thin matrices several threads
+#: wait for each other longer than they work, and then keep cores busy that have other work.
+_ONE_THREAD = 2**18
+#: But sums are not cut into shorter ones than this.
+_SHORTEST = 64
+
 
 class SecondMoments:
     """Sums of :math:`x_k x_k^T` and :math:`x_{k+1} x_k^T`, cell by cell: a `stochbind.analysis.passes.Pass`.
@@ -77,6 +83,32 @@ class SecondMoments:
         }
 
 
+def products(left: FloatArray, right: FloatArray) -> FloatArray:
+    r"""Sums over time of the products of two series of states, :math:`\sum_t x_t y_t^T`, for each trajectory.
+
+    Parameters
+    ----------
+    left : (n, t, a) float
+        n series.
+    right : (n, t, b) float
+        As many, as long.
+
+    Returns
+    -------
+    (n, a, b) float
+        Sums.
+    """
+    a, b = left.shape[2], right.shape[2]
+    at_once = max(_SHORTEST, _ONE_THREAD // (a * b))
+    if left.shape[1] <= at_once:
+        return np.asarray(left.transpose(0, 2, 1) @ right)
+    total = np.zeros((len(left), a, b))
+    for begin in range(0, left.shape[1], at_once):
+        times = slice(begin, begin + at_once)
+        total += left[:, times].transpose(0, 2, 1) @ right[:, times]
+    return total
+
+
 def _add_products(sums: FloatArray, cells: npt.NDArray[np.intp], left: FloatArray, right: FloatArray) -> None:
     """Add the products of states, summed over time, to the sums of the cells of their trajectories."""
-    np.add.at(sums, cells, left.transpose(0, 2, 1) @ right)
+    np.add.at(sums, cells, products(left, right))

@@ -26,17 +26,16 @@ from scipy import linalg
 
 from stochbind import checks
 from stochbind.analysis import entropy
-from stochbind.analysis.currents import Current, ito_drift, mean_rate, steady_covariance, variance_rate
+from stochbind.analysis.currents import Current, mean_rate, steady_covariance, variance_rate, window_variance
 from stochbind.analysis.fluctuations import jackknife_of_sums
 from stochbind.analysis.ledgers import window_gains
 from stochbind.analysis.online import require_statistic
 from stochbind.analysis.statistics import Estimate
 from stochbind.analysis.stochastic_entropy import parity
 from stochbind.checks import FloatArray
-from stochbind.errors import PlanError, TooFewSamplesError, UnstableError
+from stochbind.errors import PlanError, TooFewSamplesError
 from stochbind.langevin import Langevin
 from stochbind.oscillators import Oscillators
-from stochbind.propagation import lyapunov
 
 #: A current whose mean is below this part of its standard deviation over the slowest decay time flows by round-off.
 _NOTHING = 1e-9
@@ -44,68 +43,6 @@ _NOTHING = 1e-9
 _SIGNIFICANT = 10.0
 #: Least precision product of overdamped motion in a steady state.
 OVERDAMPED_BOUND = 2.0
-
-
-def window_variance(equations: Langevin, current: Current, duration: float) -> float:
-    r"""Exact variance of a current over a finite time, from the steady state on.
-
-    With the drift :math:`M'` in Ito's form, :math:`W = BB^T` and
-    :math:`Z = \Sigma M' \Sigma + \tfrac12(W N^T \Sigma + \Sigma N W)`,
-
-    .. math:: \mathrm{var} = 4 \int_0^t (t - \tau)\,\mathrm{tr}(M' e^{A\tau} Z e^{A^T\tau})\,d\tau
-              + t\,\mathrm{tr}(N W N^T \Sigma),
-
-    and with :math:`AK + KA^T + Z = 0` and :math:`AL + LA^T + K = 0` the integral is the trace of
-    :math:`M'(tK - L + e^{At} L e^{A^Tt})`. Its rate tends to `currents.variance_rate`, from either side. Over times
-    :math:`10^{-4}` of the slowest decay and less it loses digits.
-
-    Parameters
-    ----------
-    equations : Langevin
-        Stable equations without constant drift.
-    current : Current
-        The current.
-    duration : float
-        t [s].
-
-    Returns
-    -------
-    float
-        Variance [square of the unit of the current].
-
-    Raises
-    ------
-    PlanError
-        If the duration is not positive.
-    UnstableError
-        If there is no steady state, or double precision cannot tell the variance.
-    """
-    _require_positive(duration)
-    steady, noise, n_matrix = steady_covariance(equations), equations.noise_covariance, current.circulation
-    smooth, _ = ito_drift(equations, current)
-    half = noise @ n_matrix.T @ steady
-    source = steady @ smooth @ steady + 0.5 * (half + half.T)
-    once = _accumulated(equations, source)
-    twice = _accumulated(equations, once)
-    step, time = equations.propagator(duration).matrix, duration / equations.time_unit
-    spread = time * once - twice + step @ twice @ step.T
-    white = float(np.sum((n_matrix @ noise @ n_matrix.T) * steady))
-    return 4.0 * float(np.sum(smooth * spread)) + time * white
-
-
-def _accumulated(equations: Langevin, source: FloatArray) -> FloatArray:
-    scale = float(np.abs(source).max())
-    if scale == 0.0:
-        return np.zeros_like(source)
-    solution, resolved = lyapunov(equations.drift_matrix, source / scale)
-    if not resolved:
-        raise UnstableError(
-            "The variance of a current cannot be resolved in double precision: the slowest decay is too close to an "
-            "exceptional point. Change the coupling or add damping.",
-            equations.stability.growth_rate,
-        )
-    result: FloatArray = solution.astype(np.float64) * scale
-    return result
 
 
 def reversal(equations: Langevin) -> float:

@@ -94,6 +94,7 @@ def dataset_of(store: Store) -> xr.Dataset:
         "title": scenario.name,
         "scenario": scenario.to_toml(),
         "initial": store.plan.initial,
+        "step": store.plan.step,
         "fingerprint": store.plan.fingerprint,
         "own_forces": len(store.plan.forces),
         "diverged": list(diverged),

@@ -177,7 +177,7 @@ def simulate(
 
     _spread(one, range(0, n_trajectories, block), threads)
     time: FloatArray = np.arange(save_every, n_steps + 1, save_every, dtype=np.float64) * step
-    result = _dataset(equations, states, time, arrays)
+    result = _dataset(equations, states, time, arrays).assign_attrs(step=step)
     return result.assign(baths.bath_variables(bathed, given)) if bathed else result
 
 

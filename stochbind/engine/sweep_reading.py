@@ -89,6 +89,7 @@ def open_sweep(path: str | Path) -> xr.Dataset:
         "scenario": sweep.base.to_toml(),
         "sweep": json.dumps(sweep.to_dict()),
         "initial": template.attrs["initial"],
+        "step": template.attrs["step"],
         "fingerprint": store.fingerprint,
         "own_forces": len(store.forces),
         "units_done": int(done.sum()),

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from stochbind.analysis.findings.base import Finding
-from stochbind.analysis.findings.irreversibility import PRECISION
 from stochbind.analysis.statistics import Estimate
 from stochbind.checks import FloatArray
 from stochbind.scenario.parameters import Value
@@ -88,15 +87,10 @@ def lines_of(
 
 
 def lines_of_findings(point: int, parameters: Mapping[str, Value], findings: Iterable[Finding]) -> Iterator[Line]:
-    """Everything that the analysis of a point tells.
-
-    A step of the ledger counts the mean of the work given the states at its ends. That makes the work scatter less than
-    the real one in a window of time, so that its precision is left out.
-    """
+    """Everything that the analysis of a point tells."""
     for one in findings:
-        if one.section != PRECISION:
-            what = (one.quantity, one.where, one.unit, one.value, one.stderr, one.exact, one.z, one.n_eff)
-            yield Line(point, parameters, *what)
+        what = (one.quantity, one.where, one.unit, one.value, one.stderr, one.exact, one.z, one.n_eff)
+        yield Line(point, parameters, *what)
 
 
 def worst(lines: Sequence[Line]) -> Line | None:

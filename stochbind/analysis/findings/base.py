@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from stochbind.analysis.currents import variance_rate, work_current
+from stochbind.analysis.ledgers import MOST_HIDDEN, hidden_variance
 from stochbind.analysis.statistics import Estimate, Record
 from stochbind.checks import FloatArray
 from stochbind.langevin import Langevin
@@ -109,6 +111,32 @@ class Setting:
     def covariance(self) -> FloatArray | None:
         """Exact covariance of the steady state, in scaled units, if the window shows it."""
         return self.equations.stationary_covariance() if self.steady else None
+
+    @property
+    def step(self) -> float:
+        """Length of a step of the solver [s]; if the dataset does not tell it, no longer than between kept states."""
+        return float(self.dataset.attrs.get("step", self.interval))
+
+    def sees_work(self, what: str) -> bool:
+        """Whether the ledger sees the work of all couplings but for a small part of its variance; or else a note.
+
+        The note names what is left out.
+        """
+        if self.array.overdamped:
+            reason = "of overdamped particles the law of what happens within a step is another one"
+        else:
+            hidden = [
+                hidden_variance(self.array, int(j), int(k), self.step)
+                / variance_rate(self.equations, work_current(self.array, int(j), int(k)))
+                for j, k in np.argwhere(self.array.coupling != 0.0)
+            ]
+            if max(hidden, default=0.0) <= MOST_HIDDEN:
+                return True
+            reason = f"{100 * max(hidden):.2g} % of the variance of the work happens within steps; use shorter ones"
+        self.notes.append(
+            f"{what} are not compared: the ledger adds up what is expected given the ends of steps, and {reason}."
+        )
+        return False
 
     @cached_property
     def pairs(self) -> list[tuple[int, int]]:

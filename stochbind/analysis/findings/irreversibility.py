@@ -11,6 +11,7 @@ from stochbind.analysis import cumulants, entropy, uncertainty
 from stochbind.analysis.currents import work_current
 from stochbind.analysis.findings.base import Finding, Setting, Subject
 from stochbind.analysis.fluctuations import EntropyPass, choose_stretch
+from stochbind.analysis.ledgers import MOST_HIDDEN, hidden_variance
 from stochbind.analysis.statistics import Estimate
 from stochbind.analysis.stochastic_entropy import SampledChain
 from stochbind.checks import FloatArray
@@ -100,14 +101,23 @@ def precision_findings(subject: Subject) -> Iterator[Finding]:
                 found = uncertainty.found_precision(dataset, array, receiver, sender, start=subject.first_time)
                 current = work_current(array, receiver, sender)
                 exact = uncertainty.exact_precision(array, current, found.duration)
+                hidden = hidden_variance(array, receiver, sender, subject.step)
             except (TooFewSamplesError, NoiseError, UnstableError) as error:
                 subject.notes.append(f"Precision of the work {where}: {error}")
                 continue
             told = partial(subject.findings, PRECISION, names=[f"{where}, {found.duration:.4g}{subject.unit(' s')}"])
-            yield from told("variance of the work, per time", "J^2/s", found.variance, exact.variance)
-            yield from told("precision product", "k_B", found.product, exact.product)
+            seen = 1.0 - hidden / exact.variance
+            yield from told("variance of the work, per time", "J^2/s", found.variance, exact.variance * seen)
+            yield from told("precision product", "k_B", found.product, exact.product * seen)
+            if seen < 1.0 - MOST_HIDDEN:
+                subject.notes.append(
+                    f"Of the variance of the work {where} {100 * (1 - seen):.2g} % happens within steps, which the "
+                    "ledger does not see; exact values are without it. Use shorter steps for all of it."
+                )
     if array.overdamped:
-        subject.notes.append("The precision product of an overdamped steady state is 2 or more.")
+        subject.notes.append(
+            "The precision product of an overdamped steady state is 2 or more, with what happens within steps."
+        )
     else:
         subject.notes.append("The precision product has no lower bound of 2 for underdamped motion.")
 
@@ -126,7 +136,7 @@ def cumulant_findings(subject: Subject) -> Iterator[Finding]:
         None where there is none, or no steady state.
     """
     dataset, array = subject.dataset, subject.array
-    if not subject.steady or array.overdamped or "work" not in dataset:
+    if not subject.steady or "work" not in dataset or not subject.sees_work("Cumulants of heat and work"):
         return
     places: list[tuple[int, int | None]] = [(int(j), int(k)) for j, k in np.argwhere(array.coupling != 0.0)]
     for receiver, sender in (*places, *((j, None) for j in range(array.n_oscillators))):

@@ -74,18 +74,13 @@ def distribution_findings(subject: Subject) -> Iterator[Finding]:
     Yields
     ------
     Finding
-        None for overdamped particles: what the ledger adds up there spreads less than heat and work do, by what happens
-        within a step.
+        None where the ledger leaves out too much, by what happens within a step.
     """
     array, dataset = subject.array, subject.dataset
     kinds = [of for of in ("work", "heat") if f"histogram_{of}" in dataset]
     if not kinds or not subject.steady:
         return
-    if array.overdamped:
-        subject.notes.append(
-            "Histograms of heat and work are not compared: of overdamped particles the ledger leaves out what happens "
-            "within a step."
-        )
+    if not subject.sees_work("Histograms of heat and work"):
         return
     for of in kinds:
         share, total = online.histogram_shares(dataset, of)
