@@ -7,8 +7,7 @@ Three rates, which are equal in a steady state of independent thermal baths:
   second moments. Friction is what is irreversible, velocities are odd under time reversal, all forces are even; so
   coupling enters through the state only;
 - the total rate at an instant (`total`), with what the state itself gains, which is never negative;
-- what the baths gain (`of_baths`), :math:`-Q_j/k_BT_j` with Q the heat from the gas. Recoil is noise without friction,
-a
+- what the baths gain (`of_baths`), :math:`-Q_j/k_BT_j` with Q the heat from the gas. Recoil is noise without friction, a
   bath of infinite temperature, and takes no entropy.
 
 Where there is recoil the last is the largest: the paths show gas and recoil as one noise, and entropy production that

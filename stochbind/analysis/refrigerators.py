@@ -173,8 +173,13 @@ def pumped_by_recoil(array: Oscillators) -> FloatArray:
     r"""Heat from the bath to each oscillator that is due to the correlation of their recoil alone [W], shape (N,).
 
     Heat is linear in the covariance of the noise; this is the part of the elements of :math:`\mathrm{Re}D` off the
-    diagonal. It is zero for identical oscillators and for uncoupled ones; between others it pumps heat, even if the
-    baths have the same temperature and the coupling is reciprocal, and can reverse what the temperatures do.
+    diagonal. It is zero for uncoupled oscillators, and for a pair of equal frequencies :math:`u/m`, whatever
+    their masses and friction: with :math:`D_{12}` real, particle A gains by its force from B
+
+    .. math:: c_A \, \frac{2 \mathrm{Re}D_{12}\,\zeta_A\zeta_B\,(m_A u_B - m_B u_A)}{a_1a_2a_3 - a_0a_3^2 - a_1^2a_4}
+
+    with the coefficients of the pair's characteristic polynomial (`refrigerator_pairs`). Between others it pumps heat,
+    even if the baths have the same temperature and the coupling is reciprocal, and can reverse what the temperatures do.
 
     Raises
     ------

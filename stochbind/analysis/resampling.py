@@ -79,7 +79,7 @@ def bootstrap(
     ----------
     function : callable
         As for `stochbind.analysis.statistics.jackknife`.
-    *samples : (n_cells, *shape) float
+    *samples : (n_cells, ...) float
         Cell means.
     weight : (n_cells,) float
         Shares, which add up to one.

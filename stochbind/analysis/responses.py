@@ -264,8 +264,8 @@ def naive_susceptibility(
 ) -> ComplexArray:
     r"""What correlations say of the susceptibility if the fluctuation-dissipation theorem is taken to hold.
 
-    .. math:: \chi^{FDT}_{jk}(\omega) = \frac{1}{k_B T_k}\Big[C_{jk}(0)
-              + i\omega \int_0^\infty C_{jk}(t)\,e^{i\omega t}\,dt\Big], \qquad C(t) = e^{At} \Sigma,
+    .. math:: \chi^{FDT}_{jk}(\omega) = \frac{1}{k_B T_k} [C_{jk}(0)
+              + i\omega \int_0^\infty C_{jk}(t)\,e^{i\omega t}\,dt], \qquad C(t) = e^{At} \Sigma,
 
     with the bath temperature of k, on which the force acts. It is the susceptibility in equilibrium, and only there
     (Kubo, Rep. Prog. Phys. 29, 255 (1966)).

@@ -217,7 +217,7 @@ def jackknife(function: Callable[..., FloatArray], *samples: FloatArray, weight:
     function : callable
         Of one array for each of the samples, of shape ``(..., *shape)``, to a result of shape ``(..., *result)``: it is
         called with means stacked along the first axis.
-    *samples : (n_groups, *shape) float
+    *samples : (n_groups, ...) float
         Group means.
     weight : (n_groups,) float
         Shares, which add up to one.

@@ -2,7 +2,7 @@ r"""Entropy produced along single paths, of the states that a record keeps.
 
 States of a linear system that are kept every h form a Gaussian Markov chain, :math:`x' = E x + e + \eta` with
 :math:`\eta \sim N(0, S)`; see `stochbind.Langevin.propagator`. So the probability density of a path
-:math:`x_0 \dots x_n` of the steady state is known exactly, and so is that of the path backwards, in which the signs of
+:math:`x_0, \ldots, x_n` of the steady state is known exactly, and so is that of the path backwards, in which the signs of
 velocities are flipped by :math:`\varepsilon`. Their ratio is the entropy produced along the path, in units of
 :math:`k_B` (Seifert, Rep. Prog. Phys. 75, 126001 (2012)):
 
@@ -22,6 +22,7 @@ from functools import cached_property
 import numpy as np
 
 from stochbind import checks
+from stochbind.analysis.loops import half_products
 from stochbind.checks import FloatArray
 from stochbind.errors import NoiseError, PlanError, ScenarioError
 from stochbind.langevin import Langevin
@@ -32,8 +33,6 @@ from stochbind.stability import Coordinate
 _ODD = ("velocity", "imaginary")
 #: Noise counts as degenerate if the smallest eigenvalue of its correlation matrix is below this.
 _DEGENERATE = 1e-9
-#: So many states are worked on at once: they fit in the cache.
-_ROWS = 8192
 
 
 def parity(equations: Langevin) -> FloatArray:
@@ -109,26 +108,29 @@ class SampledChain:
         (...) float
             In units of :math:`k_B`.
         """
-        d = len(self.center)
-        late, early = self._combinations
-        x, y = before.reshape(-1, d), after.reshape(-1, d)
-        result = np.empty(len(y))
-        for begin in range(0, len(y), _ROWS):
-            rows = slice(begin, begin + _ROWS)
-            both = (y[rows] - self.center) @ late
-            both += (x[rows] - self.center) @ early
-            np.einsum("ij,ij->i", both[:, :d], both[:, d:], out=result[rows])
-        result *= 0.5
+        return self._half_products(before, after, *self._step_residuals)
+
+    def _half_products(self, before: FloatArray, after: FloatArray, late: FloatArray, early: FloatArray) -> FloatArray:
+        x, y = (np.atleast_2d(state).reshape(-1, *np.atleast_2d(state).shape[-2:]) for state in (before, after))
+        result = np.empty(y.shape[:2])
+        half_products(x, y, self.center, late, early, result)
         return result.reshape(after.shape[:-1])
 
     @cached_property
-    def _combinations(self) -> tuple[FloatArray, FloatArray]:
+    def _step_residuals(self) -> tuple[FloatArray, FloatArray]:
         """Matrices from the later and the earlier state to sum and difference of the two whitened residuals."""
         sign = self.parity[None, :]
         now, then = self._whiten, self._whiten @ self._matrix
         late = np.concatenate([now - then * sign, -now - then * sign])
         early = np.concatenate([now * sign - then, now * sign + then])
-        return np.ascontiguousarray(late.T), np.ascontiguousarray(early.T)
+        return late, early
+
+    @cached_property
+    def _end_residuals(self) -> tuple[FloatArray, FloatArray]:
+        """The same for the ends of a path, which are whitened as the steady state."""
+        flipped = self._whiten_steady * self.parity[None, :]
+        late, early = np.concatenate([flipped, flipped]), np.concatenate([self._whiten_steady, -self._whiten_steady])
+        return late, early
 
     def system(self, first: FloatArray, last: FloatArray) -> FloatArray:
         r"""Entropy that the system itself gains along a path, :math:`\ln p(x_0)/p(\varepsilon x_n)`.
@@ -146,10 +148,7 @@ class SampledChain:
         (...) float
             In units of :math:`k_B`.
         """
-        before = (first - self.center) @ self._whiten_steady.T
-        after = ((last - self.center) * self.parity) @ self._whiten_steady.T
-        result: FloatArray = 0.5 * ((after**2).sum(axis=-1) - (before**2).sum(axis=-1))
-        return result
+        return self._half_products(first, last, *self._end_residuals)
 
     def total(self, path: FloatArray) -> FloatArray:
         """Entropy produced along whole paths.

@@ -102,7 +102,7 @@ def jackknife(
     sums : (n_cells, ...) float
         Sums of independent cells.
     function : callable
-        From sums, (..., *shape), to values (..., *result).
+        From sums, with leading axes, to values with the same.
     n_groups : int
         Cells are gathered in at most so many groups.
 
@@ -110,7 +110,7 @@ def jackknife(
     -------
     estimate : Estimate
         Of the sum of all.
-    replicate : (n_groups, *result) float
+    replicate : (n_groups, ...) float
         Without each group in turn.
 
     Raises
