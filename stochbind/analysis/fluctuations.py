@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ import xarray as xr
 
 from stochbind.analysis import currents, passes
 from stochbind.analysis.fluctuation_checks import EDGE, Check, Fluctuations, most_likely_slope
+from stochbind.analysis.loops import count_entropy
 from stochbind.analysis.online import group_mean
 from stochbind.analysis.statistics import Estimate, jackknife
 from stochbind.analysis.stochastic_entropy import SampledChain
@@ -50,6 +51,8 @@ _SPREAD = 4.0
 _NOTHING = 1e-6
 #: Fewest stretches with negative entropy, and fewest effective ones in the average of exp(-entropy), for a verdict.
 _FEWEST = 30.0
+#: Functions of the entropy of a stretch that are averaged, in the order of `stochbind.analysis.loops.count_entropy`.
+_FUNCTIONS = ("entropy", "entropy square", "exponential", "exponential square", "sign", "weighted")
 
 
 def choose_stretch(chain: SampledChain, n_steps: int) -> int:
@@ -129,7 +132,7 @@ class EntropyPass:
                     "from kept states; use work."
                 )
         self.chain, self.stretch, self.current = chain, stretch, tuple(current)
-        #: Sums by group: number of stretches, then of entropy, its functions, and currents; see `_functions`.
+        #: Sums by group: number of stretches, then of entropy, its functions, and currents; see `_FUNCTIONS`.
         self.sums = np.zeros((n_groups, 1 + len(_FUNCTIONS) + 2 * len(self.current)))
         #: Number of steps by group, and the entropy that they give to the surroundings.
         self.steps = np.zeros((n_groups, 2))
@@ -139,56 +142,45 @@ class EntropyPass:
     def add(self, state: FloatArray, *, cells: npt.NDArray[np.intp], first: int, last: bool) -> None:
         """Take the next piece; see `stochbind.analysis.passes.Pass`."""
         if first == 0:
-            self._begin = self._previous = state[:, 0].copy()
+            self._begin = self._previous = state[:, :1].copy()
             self._open = np.zeros((1 + len(self.current), len(state)))
-            joined, offset = state, 0
-        else:
-            joined, offset = np.concatenate([self._previous[:, None], state], axis=1), first - 1
-        n_steps = joined.shape[1] - 1
-        # Whole stretches end at these states of the piece, counted from its first.
-        end = np.arange(-offset % self.stretch or self.stretch, n_steps + 1, self.stretch)
-        added = np.stack([self._entropy(joined), *(self._current(one, joined) for one in self.current)])
-        total = np.concatenate([np.zeros((*added.shape[:2], 1)), np.cumsum(added, axis=2)], axis=2)
-        np.add.at(self.steps, cells, np.stack([np.full(len(state), float(n_steps)), total[0, :, -1]], axis=1))
+        n_steps = state.shape[1] - (first == 0)
+        added = np.empty((1 + len(self.current), len(state), n_steps))
+        functions: list[Callable[[FloatArray, FloatArray], FloatArray]] = [self.chain.medium]
+        functions += [partial(_current, one) for one in self.current]
+        for index, function in enumerate(functions):
+            if first > 0:
+                added[index, :, :1] = function(self._previous, state[:, :1])
+            added[index, :, int(first > 0) :] = function(state[:, :-1], state[:, 1:])
+        np.add.at(self.steps, cells, np.stack([np.full(len(state), float(n_steps)), added[0].sum(axis=1)], axis=1))
+        # Whole stretches end at these states of the piece, and after so many of its steps.
+        end = np.arange(-first % self.stretch or self.stretch * (first == 0), state.shape[1], self.stretch)
+        after = end + (first > 0)
         if len(end):
-            whole = np.diff(total[..., end], axis=2, prepend=0.0)
+            whole = np.add.reduceat(added[..., : after[-1]], np.append(0, after[:-1]), axis=2)
             whole[..., 0] += self._open
-            edges = np.concatenate([self._begin[:, None], joined[:, end]], axis=1)
+            edges = np.concatenate([self._begin, state[:, end]], axis=1)
             whole[0] += self.chain.system(edges[:, :-1], edges[:, 1:])
             self._count(whole, cells)
-            self._begin = joined[:, end[-1]].copy()
-            self._open = total[..., -1] - total[..., end[-1]]
+            self._begin = edges[:, -1:]
+            self._open = added[..., after[-1] :].sum(axis=2)
         else:
-            self._open = self._open + total[..., -1]
-        self._previous = joined[:, -1].copy()
+            self._open = self._open + added.sum(axis=2)
+        self._previous = state[:, -1:].copy()
         if last:
             del self._begin, self._previous, self._open
 
-    def _entropy(self, joined: FloatArray) -> FloatArray:
-        return self.chain.medium(joined[:, :-1], joined[:, 1:])
-
-    @staticmethod
-    def _current(current: currents.Current, joined: FloatArray) -> FloatArray:
-        middle, change = joined[:, 1:] + joined[:, :-1], np.diff(joined, axis=1)
-        rows, columns = np.nonzero(current.circulation)
-        weight = 0.5 * current.circulation[rows, columns]
-        result: FloatArray = np.einsum("p,ntp,ntp->nt", weight, middle[..., rows], change[..., columns])
-        return result
-
     def _count(self, whole: FloatArray, cells: npt.NDArray[np.intp]) -> None:
         """Add whole stretches, (1 + n_currents, n, m), to the sums."""
-        entropy = whole[0]
-        functions = [np.ones_like(entropy), *(function(entropy) for function in _FUNCTIONS.values())]
-        values = np.stack([*functions, *whole[1:], *whole[1:] ** 2], axis=-1).sum(axis=1)
-        np.add.at(self.sums, cells, values)
-        place = np.clip(np.searchsorted(EDGE, entropy, side="right") - 1, 0, len(EDGE) - 2)
-        where = (np.broadcast_to(cells[:, None], place.shape), place)
-        np.add.at(self.histogram[0], where, 1.0)
-        np.add.at(self.histogram[1], where, entropy)
+        n = 1 + len(_FUNCTIONS)
+        count_entropy(whole[0], cells, EDGE, self.sums[:, :n], self.histogram)
+        if self.current:
+            values = np.concatenate([whole[1:].sum(axis=2), (whole[1:] ** 2).sum(axis=2)])
+            np.add.at(self.sums[:, n:], cells, values.T)
 
     def mean(self, function: str) -> Estimate:
         """Mean over stretches of a function of the entropy: a name in the table of this module."""
-        index = 1 + list(_FUNCTIONS).index(function)
+        index = 1 + _FUNCTIONS.index(function)
         return group_mean(self._mean_of(index), self.sums[:, 0])
 
     def _mean_of(self, index: int) -> FloatArray:
@@ -263,7 +255,7 @@ class EntropyPass:
                 f"{self.stretch} steps, so that its average has no error bar; keep states more often."
             )
             return
-        columns = [1 + list(_FUNCTIONS).index(name) for name in ("exponential", "exponential square")]
+        columns = [1 + _FUNCTIONS.index(name) for name in ("exponential", "exponential square")]
         n, first, second = self.sums[:, [0, *columns]].sum(axis=0)
         effective = first**2 / second
         if effective < _FEWEST:
@@ -291,6 +283,15 @@ class EntropyPass:
             tests.append(Check("slope of ln p(s)/p(-s)", self.slope(), 1.0))
         except TooFewSamplesError as error:
             notes.append(f"The slope of ln p(s)/p(-s) is left out: {error}")
+
+
+def _current(current: currents.Current, before: FloatArray, after: FloatArray) -> FloatArray:
+    """What a current adds up to in steps between two states, (n, t)."""
+    rows, columns = np.nonzero(current.circulation)
+    weight = 0.5 * current.circulation[rows, columns]
+    middle, change = before + after, after - before
+    result: FloatArray = np.einsum("p,ntp,ntp->nt", weight, middle[..., rows], change[..., columns])
+    return result
 
 
 def fluctuation_tests(dataset: xr.Dataset, equations: Langevin, *, start: int = 0) -> Fluctuations:
@@ -352,15 +353,3 @@ def jackknife_of_sums(function: Callable[[FloatArray], FloatArray], sums: FloatA
     number = count[kept]
     average: FloatArray = sums[kept] / number.reshape(-1, *[1] * (sums.ndim - 1))
     return jackknife(function, average, weight=number / number.sum())
-
-
-#: Functions of the entropy of a stretch that are averaged.
-_FUNCTIONS: dict[str, Any] = {
-    "entropy": lambda s: s,
-    "entropy square": lambda s: s**2,
-    # Bounded, for records of other equations, which may produce any entropy.
-    "exponential": lambda s: np.exp(np.minimum(-s, 300.0)),
-    "exponential square": lambda s: np.exp(2.0 * np.minimum(-s, 300.0)),
-    "sign": lambda s: np.sign(s) * (1.0 - np.tanh(0.5 * s)),
-    "weighted": lambda s: s * (1.0 - np.tanh(0.5 * s)),
-}

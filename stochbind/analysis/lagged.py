@@ -8,7 +8,7 @@ tells more of later positions of j than the other way round. Three numbers tell 
   with a negative coupling, or where k follows j along. Underdamped, its slope at zero has the sign of the power that k
   delivers to j, times that of the coupling;
 - its peak, the value at the lag where it is largest in size;
-- the contrast :math:`\int (C_{jk}^2 - C_{kj}^2)\,d\tau \big/ \int (C_{jk}^2 + C_{kj}^2)\,d\tau`, between -1 and 1,
+- the contrast :math:`\int (C_{jk}^2 - C_{kj}^2)\,d\tau / \int (C_{jk}^2 + C_{kj}^2)\,d\tau`, between -1 and 1,
   positive where **j follows k**, whatever the sign of the coupling.
 
 All vanish where time has no direction: with reciprocal couplings and one temperature (Onsager). The reverse does not
@@ -38,7 +38,7 @@ _N_LAGS, _LONGEST = 32, 3.0
 #: The contrast is told where the correlations are so many standard errors from zero.
 _SIGNIFICANT = 5.0
 #: Positions that are worked on at once for all lags: they fit in the cache [byte].
-_CACHE_BYTES = 2**18
+_CACHE_BYTES = 2**19
 
 
 class LaggedAsymmetry(NamedTuple):

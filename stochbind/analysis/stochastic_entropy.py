@@ -2,8 +2,8 @@ r"""Entropy produced along single paths, of the states that a record keeps.
 
 States of a linear system that are kept every h form a Gaussian Markov chain, :math:`x' = E x + e + \eta` with
 :math:`\eta \sim N(0, S)`; see `stochbind.Langevin.propagator`. So the probability density of a path
-:math:`x_0, \ldots, x_n` of the steady state is known exactly, and so is that of the path backwards, in which the signs of
-velocities are flipped by :math:`\varepsilon`. Their ratio is the entropy produced along the path, in units of
+:math:`x_0, \ldots, x_n` of the steady state is known exactly, and so is that of the path backwards, in which the signs
+of velocities are flipped by :math:`\varepsilon`. Their ratio is the entropy produced along the path, in units of
 :math:`k_B` (Seifert, Rep. Prog. Phys. 75, 126001 (2012)):
 
 .. math:: \Delta s = \ln\frac{p(x_0) \prod_k p(x_{k+1} | x_k)}
@@ -111,7 +111,8 @@ class SampledChain:
         return self._half_products(before, after, *self._step_residuals)
 
     def _half_products(self, before: FloatArray, after: FloatArray, late: FloatArray, early: FloatArray) -> FloatArray:
-        x, y = (np.atleast_2d(state).reshape(-1, *np.atleast_2d(state).shape[-2:]) for state in (before, after))
+        shape = (1, 1, *after.shape)[-max(3, after.ndim) :]
+        x, y = (state.reshape(math.prod(shape[:-2]), *shape[-2:]) for state in (before, after))
         result = np.empty(y.shape[:2])
         half_products(x, y, self.center, late, early, result)
         return result.reshape(after.shape[:-1])
