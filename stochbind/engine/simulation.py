@@ -17,8 +17,9 @@ from stochbind.engine import accounts, baths, bias, noise
 from stochbind.engine.blocks import initial_state, n_cores
 from stochbind.engine.independent import SOLVERS
 from stochbind.engine.layout import row_dimension
+from stochbind.engine.programs import Program
 from stochbind.engine.requests import positive_number, require_fit, require_ledger, require_name
-from stochbind.engine.solvers import System, equations_of
+from stochbind.engine.solvers import Solver, System, equations_of
 from stochbind.errors import PlanError
 from stochbind.langevin import Langevin, Moments
 from stochbind.oscillators import Oscillators, oscillator_names
@@ -126,31 +127,11 @@ def simulate(
         _require_same(ledger, equations)
     n_saves, n = n_steps // save_every, 0 if ledger is None else ledger.n_oscillators
     _require_room(8 * n_saves * n_trajectories * (equations.dimension + n * (n + 2)))
-    method = SOLVERS[solver].of(bathed)
-    with checks.in_range(PlanError):
-        program = method.program(system, step, n_steps, allowed_bias=allowed_bias)
-        if ledger is not None:
-            program.coefficients.update(method.ledger_tables(ledger, system, step))
-    # Without damping nothing settles, and the growth of amplitudes is judged instead.
-    damped = np.trace(equations.drift_matrix) < 0
-    if equations.forces and damped and not bias.slopes_of(equations):
-        warnings.warn(
-            "No equilibrium that holds is found near the origin, so that the error of the step cannot be told; halve "
-            "the step and compare.",
-            stacklevel=2,
-        )
+    program = _made_ready(system, SOLVERS[solver].of(bathed), ledger, step, n_steps, allowed_bias)
     threads = threads or n_cores()
     # With few trajectories, smaller blocks keep all threads at work.
     block = min(block_of(equations.dimension), max(128, -(-n_trajectories // threads)))
-    states = np.empty((n_trajectories, n_saves, equations.dimension))
-    arrays: dict[str, FloatArray] = {}
-    if ledger is not None:
-        arrays = {
-            "work": np.empty((n_trajectories, n_saves, n, n)),
-            "heat": np.empty((n_trajectories, n_saves, n)),
-            "drive_work": np.empty((n_trajectories, n_saves, n)),
-        }
-    given = np.empty((n_trajectories, n_saves, baths.number(bathed) if bathed else 0))
+    kept = _Kept(system, ledger, bathed, n_trajectories, n_saves)
 
     def one(first: int) -> None:
         rows = range(first, min(first + block, n_trajectories))
@@ -166,19 +147,60 @@ def simulate(
             n_saves=n_saves,
             compiled=compiled,
         )
-        states[rows.start : rows.stop] = saved.transpose(2, 0, 1)
-        if bathed:
-            given[rows.start : rows.stop] = baths.bath_heat(bathed, totals).transpose(2, 0, 1)
-        if ledger is not None:
-            with np.errstate(all="ignore"):
-                account = accounts.settle(ledger, system, begin, saved, totals)
-            for name, value in account._asdict().items():
-                arrays[name][rows.start : rows.stop] = np.moveaxis(value, -1, 0)
+        kept.take(rows, begin, saved, totals)
 
     _spread(one, range(0, n_trajectories, block), threads)
     time: FloatArray = np.arange(save_every, n_steps + 1, save_every, dtype=np.float64) * step
-    result = _dataset(equations, states, time, arrays).assign_attrs(step=step)
-    return result.assign(baths.bath_variables(bathed, given)) if bathed else result
+    result = _dataset(equations, kept.states, time, kept.arrays).assign_attrs(step=step)
+    return result.assign(baths.bath_variables(bathed, kept.given)) if bathed else result
+
+
+def _made_ready(
+    system: System, method: Solver, ledger: Oscillators | None, step: float, n_steps: int, allowed_bias: float
+) -> Program:
+    """The program of a solver, and a warning if its step cannot be judged."""
+    equations = equations_of(system)
+    with checks.in_range(PlanError):
+        program = method.program(system, step, n_steps, allowed_bias=allowed_bias)
+        if ledger is not None:
+            program.coefficients.update(method.ledger_tables(ledger, system, step))
+    # Without damping nothing settles, and the growth of amplitudes is judged instead.
+    damped = np.trace(equations.drift_matrix) < 0
+    if equations.forces and damped and not bias.slopes_of(equations):
+        warnings.warn(
+            "No equilibrium that holds is found near the origin, so that the error of the step cannot be told; halve "
+            "the step and compare.",
+            stacklevel=3,
+        )
+    return program
+
+
+class _Kept:
+    """What is kept of all trajectories: states, the ledger, and what finite baths gave."""
+
+    def __init__(
+        self, system: System, ledger: Oscillators | None, bathed: Oscillators | None, n: int, n_saves: int
+    ) -> None:
+        self._system, self._ledger, self._bathed = system, ledger, bathed
+        self.states = np.empty((n, n_saves, equations_of(system).dimension))
+        self.given = np.empty((n, n_saves, baths.number(bathed) if bathed else 0))
+        self.arrays: dict[str, FloatArray] = {}
+        if ledger is not None:
+            of = ledger.n_oscillators
+            shapes = {"work": (of, of), "heat": (of,), "drive_work": (of,)}
+            self.arrays = {name: np.empty((n, n_saves, *shape)) for name, shape in shapes.items()}
+
+    def take(self, rows: range, begin: FloatArray, saved: FloatArray, totals: FloatArray) -> None:
+        """Keep what a block of trajectories made of its states at the begin."""
+        where = slice(rows.start, rows.stop)
+        self.states[where] = saved.transpose(2, 0, 1)
+        if self._bathed is not None:
+            self.given[where] = baths.bath_heat(self._bathed, totals).transpose(2, 0, 1)
+        if self._ledger is not None:
+            with np.errstate(all="ignore"):
+                account = accounts.settle(self._ledger, self._system, begin, saved, totals)
+            for name, value in account._asdict().items():
+                self.arrays[name][where] = np.moveaxis(value, -1, 0)
 
 
 def _counts(n_steps: Any, n_trajectories: Any, save_every: Any, seed: Any) -> dict[str, int]:
