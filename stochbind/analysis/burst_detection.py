@@ -58,9 +58,7 @@ class Detector:
             self.known_from = 0
         most = n * self._n * (t // (self._dead_time + 1) + 2)
         found = np.empty((most, 3), dtype=np.int64)
-        count, cut = _find(
-            np.ascontiguousarray(state), self._weight, first, self._dead_time, self._open, self._height, found
-        )
+        count, cut = _find(state, self._weight, first, self._dead_time, self._open, self._height, found)
         self.known_from = max(self.known_from, int(cut))
         start = self._open[..., _START]
         self.known_until = int(start[start >= 0].min(initial=first + t))
@@ -73,28 +71,37 @@ def _find(state: Any, weight: Any, first: Any, dead_time: Any, opened: Any, heig
     n, t, d = state.shape
     size = opened.shape[1]
     count, after = 0, 0
+    value = np.empty(t)
     for a in range(n):
-        for b in range(t):
-            now = first + b
-            for i in range(size):
-                value = weight[i] * state[a, b, i] ** 2
-                if d > size:
-                    value += weight[size + i] * state[a, b, size + i] ** 2
-                burst = opened[a, i]
-                if value >= 1.0:
-                    if burst[_START] < 0:
-                        burst[_START], burst[_PEAK] = now, now
-                        burst[_CUT] = 1 if now < dead_time else 0
-                        height[a, i] = value
-                    elif value > height[a, i]:
-                        burst[_PEAK] = now
-                        height[a, i] = value
-                    burst[_ABOVE] = now
-                elif burst[_START] >= 0 and now - burst[_ABOVE] >= dead_time:
-                    if burst[_CUT] == 1:
-                        after = max(after, burst[_ABOVE] + 1)
+        for i in range(size):
+            for b in range(t):
+                value[b] = weight[i] * state[a, b, i] ** 2
+            if d > size:
+                for b in range(t):
+                    value[b] += weight[size + i] * state[a, b, size + i] ** 2
+            burst = opened[a, i]
+            start, above, peak, cut, highest = burst[_START], burst[_ABOVE], burst[_PEAK], burst[_CUT], height[a, i]
+            b = 0
+            while b < t:
+                if start < 0:
+                    while b < t and not value[b] >= 1.0:
+                        b += 1
+                    if b == t:
+                        break
+                    start = above = peak = first + b
+                    cut = 1 if start < dead_time else 0
+                    highest = value[b]
+                elif value[b] >= 1.0:
+                    above = first + b
+                    if value[b] > highest:
+                        peak, highest = above, value[b]
+                elif first + b - above >= dead_time:
+                    if cut == 1:
+                        after = max(after, above + 1)
                     else:
-                        found[count, 0], found[count, 1], found[count, 2] = a, burst[_PEAK], i
+                        found[count, 0], found[count, 1], found[count, 2] = a, peak, i
                         count += 1
-                    burst[_START] = -1
+                    start = -1
+                b += 1
+            burst[_START], burst[_ABOVE], burst[_PEAK], burst[_CUT], height[a, i] = start, above, peak, cut, highest
     return count, after
