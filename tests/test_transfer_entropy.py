@@ -9,7 +9,7 @@ from statsmodels.tsa.stattools import grangercausalitytests
 
 import stochbind as sb
 import systems
-from stochbind.analysis import information
+from stochbind.analysis import embedding, information
 from stochbind.analysis.embedding import Design, Embedding
 from stochbind.analysis.transfer_entropy import entropies_of, exact_transfer_entropy, found_transfer_entropy
 from stochbind.errors import NoiseError, PlanError, TooFewSamplesError
@@ -219,6 +219,32 @@ def test_surrogates_take_parties_from_other_trajectories(conditional):
         moved = not conditional or index % 3 in (0, 1)
         assert (abs(product[1, 2] - 2 * n) > 1) == moved
         assert product[1, 2] == product[2, 1] == pytest.approx(product[4, 5], rel=1e-12, abs=0)
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_surrogates_of_some_of_the_states_are_as_small_as_those_of_all(conditional, monkeypatch):
+    """Plain estimates of nothing have the mean of chi-square, of all states and not of those that were shuffled."""
+    monkeypatch.setattr(embedding, "_SHUFFLED", 0)
+    rng = np.random.default_rng(3)
+    one = Embedding(Design.of(chain(3), None, 1, conditional=conditional), 1, n_surrogates=60)
+    for _ in range(40):
+        state = rng.normal(size=(200, 30, 3))
+        state[..., 1] += state[..., 0]  # alike now, but nothing follows
+        one.add(state, cells=np.zeros(200, dtype=int), first=0, last=True)
+    n_states = one.sums[0, 0, 0]
+
+    def mean(sums):
+        each = one.entropies(sums).reshape(60, -1, 3, 3)
+        chosen = np.einsum("rkjk->rjk", each) if conditional else each[:, 0]
+        return chosen[:, ~np.eye(3, dtype=bool)].mean() * 2 * n_states
+
+    assert n_states == one.surrogates[0, 0, 0] == 40 * 200 * 29
+    assert mean(one.surrogates) == pytest.approx(1.0, rel=0.25, abs=0)
+    assert mean(one._shuffled) > 3.0  # those of fewer states are larger
+    for index, product in enumerate(one.surrogates):
+        moved = not conditional or index % 3 in (0, 1)
+        alike = product[1, 2] / one.sums[0, 1, 2]
+        assert abs(alike) < 0.1 if moved else alike == pytest.approx(1.0, rel=0.05, abs=0)
 
 
 def test_agrees_with_nearest_neighbours():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from stochbind import checks
 from stochbind.analysis import information
+from stochbind.analysis.second_moments import products
 from stochbind.checks import FloatArray
 from stochbind.errors import PlanError, TooFewSamplesError
 from stochbind.oscillators import Oscillators
@@ -21,6 +23,8 @@ _COLLINEAR = 1e-12
 _STACK_BYTES = 2**22
 #: Surrogates take a party from another trajectory of at least so many, or else shift it by so many parts of a piece.
 _STRETCHES = 32
+#: Surrogates are made of so many states, and of this share of the further ones.
+_SHUFFLED, _SHARE = 10**7, 1 / 8
 
 
 class Design(NamedTuple):
@@ -77,7 +81,9 @@ class Embedding:
 
     Surrogates keep the law of each party and lose what is between them: each party is taken from another trajectory,
     with its own past. Trajectories are exchangeable, also out of the steady state. Where there are fewer than 32 of
-    them, parties are shifted in time instead, which is right in the steady state only.
+    them, parties are shifted in time instead, which is right in the steady state only. In a record of more than 10^7
+    states, surrogates are made of these and of one of eight of the others: what they are for is their spread, which
+    follows from fewer states as well.
 
     Parameters
     ----------
@@ -94,8 +100,6 @@ class Embedding:
     ----------
     sums : (n_groups, m, m) float
         Sums of the products of (1, state, one before, two before, ...), whose coordinates are in the order of parties.
-    surrogates : (n, m, m) float
-        The same for surrogates, over all cells.
     """
 
     def __init__(self, design: Design, n_groups: int, *, n_surrogates: int = 0, seed: int = 0) -> None:
@@ -108,7 +112,8 @@ class Embedding:
         self.sums = np.zeros((n_groups, self.width, self.width))
         # Given all others, only the sender may be taken from elsewhere, so that each has surrogates of its own.
         self.per_surrogate = design.size if design.conditional else 1
-        self.surrogates = np.zeros((self.n_surrogates * self.per_surrogate, self.width, self.width))
+        self._shuffled = np.zeros((self.n_surrogates * self.per_surrogate, self.width, self.width))
+        self._n_shuffled, self._rng = 0, np.random.default_rng(self._seed)
         end = np.cumsum([len(party) for party in design.parties])
         lag = 1 + d * np.arange(design.n_history + 1)[:, None]
         self._columns = [lag + np.arange(e - len(party), e) for e, party in zip(end, design.parties, strict=True)]
@@ -117,41 +122,51 @@ class Embedding:
 
     def add(self, state: FloatArray, *, cells: npt.NDArray[np.intp], first: int, last: bool) -> None:
         """Take the next piece; see `stochbind.analysis.passes.Pass`."""
-        p = self.design.n_history
-        taken = state[:, :, self._order]
-        joined = taken if self._tail is None or first == 0 else np.concatenate([self._tail, taken], axis=1)
-        self._tail = None if last else joined[:, -p:].copy()
-        n, rows = joined.shape[0], joined.shape[1] - p
-        if rows < 1:
-            return
+        p, n = self.design.n_history, len(state)
+        if self._tail is None or first == 0:
+            self._tail = np.empty((n, len(self._order), 0))
+        tail, lead = self._tail, self._tail.shape[2]
+        rows = max(0, lead + state.shape[1] - p)
         # So many trajectories and states at once that all fits the cache, and surrogates have a choice.
-        many = max(self._enough if self.n_surrogates else 1, _STACK_BYTES // (8 * self.width * min(rows, 4096)))
+        many = max(self._enough if self.n_surrogates else 1, _STACK_BYTES // (8 * self.width * max(1, min(rows, 4096))))
         long = max(1, _STACK_BYTES // (8 * self.width * min(n, many)))
         for part in np.array_split(np.arange(n), max(1, n // many)):
+            here = slice(part[0], part[-1] + 1)
             for column in range(0, rows, long):
-                self._add(joined[part, column : min(column + long, rows) + p], cells[part])
+                inside = slice(max(0, column - lead), min(column + long, rows) + p - lead)
+                joined = np.concatenate([tail[here, :, column:], self._ordered(state[here, inside])], axis=2)
+                self._add(joined, cells[here])
+        recent = np.concatenate([tail, self._ordered(state[:, -p:])], axis=2)
+        self._tail = None if last else recent[..., -p:].copy()
+
+    def _ordered(self, state: FloatArray) -> FloatArray:
+        """Coordinates in the order of parties, (n, d, t): one after the other, so that sums over time are fast."""
+        return np.asarray(state.transpose(0, 2, 1)[:, self._order])
 
     def _add(self, joined: FloatArray, cells: npt.NDArray[np.intp]) -> None:
         p = self.design.n_history
-        rows = joined.shape[1] - p
-        past = [joined[:, p - lag : p - lag + rows] for lag in range(p + 1)]
-        stack = np.concatenate([np.ones((len(joined), rows, 1)), *past], axis=2)
-        products = stack.transpose(0, 2, 1) @ stack
-        np.add.at(self.sums, cells, products)
-        if len(self.surrogates):
-            self._add_surrogates(stack, products.sum(axis=0))
+        n, d, rows = joined.shape[0], joined.shape[1], joined.shape[2] - p
+        stack = np.empty((n, self.width, rows))
+        stack[:, 0] = 1.0
+        for lag in range(p + 1):
+            stack[:, 1 + d * lag : 1 + d * (lag + 1)] = joined[..., p - lag : p - lag + rows]
+        sums = products(stack.transpose(0, 2, 1), stack.transpose(0, 2, 1))
+        np.add.at(self.sums, cells, sums)
+        if self.n_surrogates and (self._n_shuffled < _SHUFFLED or self._rng.random() < _SHARE):
+            self._n_shuffled += n * rows
+            self._add_surrogates(stack, sums.sum(axis=0))
 
     def _add_surrogates(self, stack: FloatArray, together: FloatArray) -> None:
         """Products of parties of which each is taken from another trajectory, or else another time.
 
         What is within a party stays as it is, so that only products between parties are made anew.
         """
-        n, rows, _ = stack.shape
+        n, _, rows = stack.shape
         size = self.design.size
         columns = [columns.ravel() for columns in self._columns]
-        part = [np.ascontiguousarray(stack[:, :, column]) for column in columns]
+        part = [stack[:, column].transpose(0, 2, 1) for column in columns]
         axis, slots, slot = (0, n, 1) if n >= self._enough else (1, self._enough, max(1, rows // self._enough))
-        for index, surrogate in enumerate(self.surrogates):
+        for index, surrogate in enumerate(self._shuffled):
             number, sender = divmod(index, self.per_surrogate)
             # The same choice in all pieces: a surrogate has the memory that a record has.
             rng = np.random.default_rng([self._seed, number, sender])
@@ -166,6 +181,34 @@ class Embedding:
                         product[np.ix_(columns[a], columns[b])] = between
                         product[np.ix_(columns[b], columns[a])] = between.T
             surrogate += product
+
+    @property
+    def surrogates(self) -> FloatArray:
+        """Sums of the products of surrogates over all cells, (n, m, m), as if they were of all states.
+
+        Covariances of what was taken from different places are noise. They are divided by the root of how many times
+        fewer states they are of, and so are as small as those of all states, as are the transfer entropies.
+        """
+        n_states = float(self.sums[:, 0, 0].sum())
+        if self._n_shuffled == n_states:
+            return self._shuffled.copy()
+        mean = self._shuffled[:, :1] / self._n_shuffled
+        product = mean.transpose(0, 2, 1) * mean
+        covariance = self._shuffled / self._n_shuffled - product
+        noise = np.where(self._taken_apart(), math.sqrt(self._n_shuffled / n_states), 1.0)
+        result: FloatArray = n_states * (product + noise * covariance)
+        return result
+
+    def _taken_apart(self) -> npt.NDArray[np.bool_]:
+        """Which two columns of each surrogate are taken from different places, (n, m, m)."""
+        party = np.full(self.width, -1)
+        for number, columns in enumerate(self._columns):
+            party[columns] = number
+        if self.design.conditional:
+            moved = party == np.arange(len(self._shuffled))[:, None] % self.per_surrogate
+            return np.asarray(moved[:, :, None] != moved[:, None, :])
+        apart = party[:, None] != party
+        return np.broadcast_to(apart, self._shuffled.shape)
 
     def entropies(self, sums: FloatArray) -> FloatArray:
         """Transfer entropies of sums of products.
@@ -218,7 +261,7 @@ class Embedding:
 
 
 def _shifted_product(first: FloatArray, second: FloatArray, shift: int, axis: int) -> FloatArray:
-    """Sum of the products of rows of one with those of the other that are further along an axis, round in a circle."""
+    """Sum of products of states of one with those of the other that are further along an axis, round in a circle."""
     length = first.shape[axis]
     shift %= length
     result = np.zeros((first.shape[2], second.shape[2]))
@@ -226,9 +269,6 @@ def _shifted_product(first: FloatArray, second: FloatArray, shift: int, axis: in
         (slice(0, length - shift), slice(shift, length)),
         (slice(length - shift, length), slice(shift)),
     ):
-        if axis == 0:
-            a, b = (part[where].reshape(-1, part.shape[2]) for part, where in ((first, here), (second, there)))
-            result += a.T @ b
-        else:
-            result += (first[:, here].transpose(0, 2, 1) @ second[:, there]).sum(axis=0)
+        a, b = (first[here], second[there]) if axis == 0 else (first[:, here], second[:, there])
+        result += products(a, b).sum(axis=0)
     return result
