@@ -225,6 +225,7 @@ def test_surrogates_take_parties_from_other_trajectories(conditional):
 def test_surrogates_of_some_of_the_states_are_as_small_as_those_of_all(conditional, monkeypatch):
     """Plain estimates of nothing have the mean of chi-square, of all states and not of those that were shuffled."""
     monkeypatch.setattr(embedding, "_SHUFFLED", 0)
+    monkeypatch.setattr(embedding, "_SHARE", 1 / 8)
     rng = np.random.default_rng(3)
     one = Embedding(Design.of(chain(3), None, 1, conditional=conditional), 1, n_surrogates=60)
     for _ in range(40):

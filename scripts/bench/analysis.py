@@ -26,6 +26,19 @@ memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(data.position.nbytes + data.velocity.nbytes, wall, work, memory, found.n_groups)
 """
 
+#: In a fresh process: everything that there is to tell. Modules and compiled loops are loaded by a small run before.
+ANALYSE = """
+import resource, sys, time
+import stochbind as sb
+small, data = map(sb.open, sys.argv[1:])
+sb.analyse(small)
+wall, work = time.perf_counter(), time.process_time()
+sb.analyse(data)
+wall, work = time.perf_counter() - wall, time.process_time() - work
+memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(data.position.nbytes + data.velocity.nbytes, wall, work, memory)
+"""
+
 
 def analysis():
     """Stores of BENCH_BYTES bytes, 0.5 GB by default, of many trajectories and of a few long ones, read once."""
@@ -41,9 +54,21 @@ def analysis():
                 if file.is_file():
                     file.read_bytes()
             bare = time.perf_counter() - start
-            done = subprocess.run([sys.executable, "-c", READ, str(path)], capture_output=True, text=True, check=True)
-        n_bytes, wall, work, memory, cells = map(float, done.stdout.split())
-        what = f"{n_bytes / 1e9:.2f} GB of {n_trajectories} trajectories"
-        line(f"{what}, bytes of the files alone", f"{n_bytes / bare / 1e6:.0f} MB/s")
-        speeds = f"{n_bytes / wall / 1e6:.0f} MB/s, {n_bytes / work / 1e6:.0f} MB/s for each second of a core"
-        line(f"{what}, sums in {cells:.0f} cells", f"{speeds}, {memory:.0f} MB of memory")
+            *sums, cells = _measured(READ, path)
+            small = Path(folder) / "small.zarr"
+            sb.run(pair(64, n_steps=1024), small)
+            everything = _measured(ANALYSE, small, path)
+        what = f"{sums[0] / 1e9:.2f} GB of {n_trajectories} trajectories"
+        line(f"{what}, bytes of the files alone", f"{sums[0] / bare / 1e6:.0f} MB/s")
+        line(f"{what}, sums in {cells:.0f} cells", _speeds(*sums))
+        line(f"{what}, the whole analysis", _speeds(*everything))
+
+
+def _measured(program, *paths):
+    done = subprocess.run([sys.executable, "-c", program, *map(str, paths)], capture_output=True, text=True, check=True)
+    return [float(word) for word in done.stdout.split()]
+
+
+def _speeds(n_bytes, wall, work, memory):
+    speeds = f"{n_bytes / wall / 1e6:.0f} MB/s, {n_bytes / work / 1e6:.0f} MB/s for each second of a core"
+    return f"{speeds}, {memory:.0f} MB of memory"

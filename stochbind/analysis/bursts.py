@@ -27,6 +27,7 @@ import xarray as xr
 from stochbind import checks
 from stochbind.analysis import passes, thermodynamics
 from stochbind.analysis.burst_detection import Detector
+from stochbind.analysis.loops import follow
 from stochbind.analysis.statistics import Estimate
 from stochbind.analysis.transfer import jackknife
 from stochbind.checks import FloatArray
@@ -155,14 +156,14 @@ class BurstCounts:
                 continue
             cell, begin = cells[lead[:, 0]], _key(lead)
             other = begin + np.where(lead[:, 0] + 1 < len(cells), 1, 1 - len(cells)) * _FAR
-            np.add.at(self.bursts[:, k], cell, 1.0)
+            self.bursts[:, k] += self._by_cell(cell)
             for j in range(n):
                 follower, pairs = _following(key[j], begin, self.window)
                 by_chance = _following(key[j], other, self.window)[1] > 0
                 delay = np.where(pairs > 0, follower - begin, 0)
                 compared = np.full(len(lead), len(cells) > 1)
                 for index, value in enumerate((pairs > 0, delay, pairs, compared, compared & by_chance)):
-                    np.add.at(self.pairs[:, index, j, k], cell, value.astype(np.float64))
+                    self.pairs[:, index, j, k] += self._by_cell(cell, value)
             for way, chain in enumerate((self._chain, self._chain[::-1])):
                 if chain[0] == k:
                     end = begin
@@ -171,7 +172,11 @@ class BurstCounts:
                         end, pairs = _following(key[j], end, self.window)
                         arrived &= pairs > 0
                     for index, value in enumerate((np.ones(len(begin)), arrived, np.where(arrived, end - begin, 0))):
-                        np.add.at(self.passages[:, index, way], cell, value.astype(np.float64))
+                        self.passages[:, index, way] += self._by_cell(cell, value)
+
+    def _by_cell(self, cell: _Indices, value: npt.NDArray[Any] | None = None) -> FloatArray:
+        """Sums of values, or their number, in each cell."""
+        return np.bincount(cell, value, minlength=len(self.bursts)).astype(np.float64)
 
 
 def _key(bursts: _Integers) -> _Integers:
@@ -182,9 +187,9 @@ def _key(bursts: _Integers) -> _Integers:
 
 def _following(key: _Integers, begin: _Integers, window: int) -> tuple[_Integers, _Integers]:
     """The first of the ascending keys after each of others, and how many there are within the window."""
-    index = np.searchsorted(key, begin, side="right")
-    number = np.searchsorted(key, begin + window, side="right") - index
-    return np.append(key, 0)[index], number
+    follower, number = np.empty_like(begin), np.empty_like(begin)
+    follow(key, begin, window, follower, number)
+    return follower, number
 
 
 def bursts_of(counts: BurstCounts, interval: float) -> Bursts:

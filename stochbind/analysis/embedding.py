@@ -24,7 +24,7 @@ _STACK_BYTES = 2**22
 #: Surrogates take a party from another trajectory of at least so many, or else shift it by so many parts of a piece.
 _STRETCHES = 32
 #: Surrogates are made of so many states, and of this share of the further ones.
-_SHUFFLED, _SHARE = 10**7, 1 / 8
+_SHUFFLED, _SHARE = 2 * 10**6, 1 / 16
 
 
 class Design(NamedTuple):
@@ -81,9 +81,9 @@ class Embedding:
 
     Surrogates keep the law of each party and lose what is between them: each party is taken from another trajectory,
     with its own past. Trajectories are exchangeable, also out of the steady state. Where there are fewer than 32 of
-    them, parties are shifted in time instead, which is right in the steady state only. In a record of more than 10^7
-    states, surrogates are made of these and of one of eight of the others: what they are for is their spread, which
-    follows from fewer states as well.
+    them, parties are shifted in time instead, which is right in the steady state only. In a record of more than two
+    million states, surrogates are made of these and of one of sixteen of the others: what they are for is their spread,
+    which follows from fewer states as well.
 
     Parameters
     ----------

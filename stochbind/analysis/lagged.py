@@ -37,7 +37,9 @@ from stochbind.oscillators import Oscillators
 _N_LAGS, _LONGEST = 32, 3.0
 #: The contrast is told where the correlations are so many standard errors from zero.
 _SIGNIFICANT = 5.0
-#: Positions that are worked on at once for all lags: they fit in the cache [byte].
+#: States that are worked on at once: sums over more than 10^4 are shared among threads by OpenBLAS, which then wait for
+#: each other longer than they work. And positions, of all lags: they fit in the cache [byte].
+_AT_ONCE = 2**13
 _CACHE_BYTES = 2**19
 
 
@@ -114,25 +116,25 @@ class LaggedProducts:
         tail, length = self._tail, self._tail.shape[2] + new
         kept = np.empty((*tail.shape[:2], min(int(self.lags[-1]), length)))
         products = np.zeros((n, *self.sums.shape[1:]))
-        step = max(1, _CACHE_BYTES // (8 * len(self._positions) * length))
+        step = max(1, _CACHE_BYTES // (8 * len(self._positions) * min(length, _AT_ONCE)))
         for begin in range(0, n, step):
             rows = slice(begin, begin + step)
             # One position after the other: sums over time are then fast.
             joined = np.concatenate([tail[rows], state[rows].transpose(0, 2, 1)[:, self._positions]], axis=2)
             kept[rows] = joined[..., length - kept.shape[2] :]
-            self._multiply(joined, new, products[rows])
+            for late in range(length - new, length, _AT_ONCE):
+                self._multiply(joined, slice(late, min(late + _AT_ONCE, length)), products[rows])
         np.add.at(self.sums, cells, products)
         self._tail = None if last else kept
 
-    def _multiply(self, joined: FloatArray, new: int, out: FloatArray) -> None:
-        """Sum up the products with the last states of positions (n, N, t), so many as are new."""
-        end = joined.shape[2]
+    def _multiply(self, joined: FloatArray, late: slice, out: FloatArray) -> None:
+        """Add the products of which the later positions, of (n, N, t), are in a stretch of time."""
         for index, lag in enumerate(self.lags):
-            begin = max(end - new, lag)  # the later state of a pair is a new one
+            begin, end = max(late.start, int(lag)), late.stop
             if begin < end:
                 later, earlier = joined[..., begin:end], joined[..., begin - lag : end - lag]
-                out[:, index, :-1] = np.vecdot(later[:, :, None], earlier[:, None]).reshape(len(out), -1)
-                out[:, index, -1] = end - begin
+                out[:, index, :-1] += np.vecdot(later[:, :, None], earlier[:, None]).reshape(len(out), -1)
+                out[:, index, -1] += end - begin
 
 
 def asymmetry_of(sums: FloatArray, lag: FloatArray, *, at: npt.NDArray[np.intp] | None = None) -> LaggedAsymmetry:

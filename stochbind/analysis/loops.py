@@ -103,3 +103,35 @@ def count_entropy(entropy: Any, cells: Any, edge: Any, sums: Any, histogram: Any
                     place += 1
             histogram[0, cell, place] += 1.0
             histogram[1, cell, place] += s
+
+
+@compiled
+def follow(key: Any, begin: Any, window: Any, follower: Any, number: Any) -> None:
+    """Find what comes after something, within a window.
+
+    Parameters
+    ----------
+    key : (n,) int
+        Ascending.
+    begin : (m,) int
+        Any; fast where it ascends in long runs.
+    window : int
+        Longest distance.
+    follower : (m,) int
+        Filled with the first key after each one, or zero if there is none.
+    number : (m,) int
+        Filled with how many of them are within the window.
+    """
+    after, until, before = 0, 0, begin[0] if len(begin) else 0
+    for a in range(len(begin)):
+        if begin[a] < before:
+            after = np.searchsorted(key, begin[a], side="right")
+            until = after
+        before = begin[a]
+        while after < len(key) and key[after] <= begin[a]:
+            after += 1
+        until = max(until, after)
+        while until < len(key) and key[until] <= begin[a] + window:
+            until += 1
+        follower[a] = key[after] if after < len(key) else 0
+        number[a] = until - after
