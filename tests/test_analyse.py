@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import stochbind as sb
+from stochbind.analysis import refrigerators
 from stochbind.cli import app
 from stochbind.errors import IncompleteError, PlanError, TooFewSamplesError
 
@@ -157,6 +158,43 @@ def test_what_needs_a_steady_state_is_left_out(tmp_path, changes, reason):
     assert "temperature" in analysis.sections
     assert not {"fluctuation theorems", "direction", "refrigeration"} & {*analysis.sections}
     assert all(abs(finding.z) < 5 for finding in analysis.findings if np.isfinite(finding.exact))
+
+
+def test_finite_baths(tmp_path):
+    """What changes is compared from the first state on, window by window; those of infinite baths would be far off."""
+    bath = [{"name": "hot", "temperature": 1.0}, {"name": "cold", "temperature": 0.5, "heat_capacity": 20.0}]
+    particle = [{**p, "bath": name} for p, name in zip(PAIR["particle"], ("hot", "cold"), strict=True)]
+    for one in particle:
+        del one["bath_temperature"]
+    one = scenario({"n_steps": 1200, "save_every": 12, "ledger": False}, particle=particle, bath=bath, copies=4)
+    sb.run(sb.Plan.from_scenario(one), tmp_path / "a.zarr", workers="serial")
+    analysis = sb.analyse(sb.open(tmp_path / "a.zarr"), n_windows=3)
+    assert {"finite baths", "history"} <= {*analysis.sections}
+    judged = [finding for finding in analysis.findings if np.isfinite(finding.exact)]
+    assert max(abs(finding.z) for finding in judged) < 5
+    assert analysis["bath temperature at the end", "cold"].exact < 0.45
+    assert analysis.window[0] == pytest.approx(1.2)
+
+
+def test_three_baths_have_no_carnot_limit(tmp_path):
+    """An absorption refrigerator: heat of the hottest bath cools the coldest, and the light gains."""
+    one = scenario(
+        {"n_steps": 12_000, "step": 0.05, "save_every": 8, "n_trajectories": 256, "ledger": False},
+        dynamics="overdamped",
+        coupling=[[0, 0.29013966, -0.14073022], [0.54364197, 0, -0.39311442], [-0.41356771, -0.47718811, 0]],
+        particle=[
+            {"stiffness": 1.73985627, "friction": 1.50915258, "bath_temperature": 0.9},
+            {"stiffness": 1.30437078, "friction": 1.79152371, "bath_temperature": 1.0},
+            {"stiffness": 1.19120545, "friction": 0.38691404, "bath_temperature": 3.0},
+        ],
+    )
+    balance = refrigerators.balance(one.oscillators())
+    assert balance.cooling_power > 0 > balance.work
+    assert np.isnan(balance.performance)
+    sb.run(sb.Plan.from_scenario(one), tmp_path / "a.zarr", workers="serial")
+    analysis = sb.analyse(sb.open(tmp_path / "a.zarr"), n_surrogates=0)
+    assert "coefficient of performance" not in {finding.quantity for finding in analysis.findings}
+    assert any("heat of others" in note for note in analysis.notes)
 
 
 def test_steps_that_are_not_exact(tmp_path):

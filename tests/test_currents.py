@@ -253,8 +253,29 @@ def test_chain_of_the_paper():
         assert entropy.medium(array, steady(array)).sum() == pytest.approx(exact, rel=5e-3)
 
 
+def test_frictionless_particles_move_reversibly():
+    """Between two baths: the entropy is that of the baths, and the limit of weak friction."""
+
+    def chain(friction):
+        return sb.Oscillators(
+            stiffness=np.ones(3), friction=np.array([0.3, friction, 0.3]), mass=np.ones(3), reduced=True,
+            bath_temperature=np.array([1.0, 0.7, 0.5]), coupling=0.3 * np.array([[0, 1, 0], [0.9, 0, 1], [0, 0.9, 0]]),
+        )  # fmt: skip
+
+    array = chain(0.0)
+    exact = -(thermodynamics.heat_current(array, steady(array)) / array.bath_temperature).sum()
+    found = entropy.medium(array, steady(array))
+    assert found.sum() == pytest.approx(exact, rel=1e-9)
+    assert found[1] == 0.0
+    assert entropy.total(array, steady(array)) == pytest.approx(exact, rel=1e-9)
+    current = currents.entropy_current(array)
+    assert currents.mean_rate(array.langevin(), current, steady(array)) == pytest.approx(exact, rel=1e-9)
+    nearly = chain(1e-6)
+    assert entropy.medium(nearly, steady(nearly)).sum() == pytest.approx(exact, rel=1e-4)
+
+
 def test_bad_questions():
-    with pytest.raises(NoiseError, match="particle 1 has no noise"):
+    with pytest.raises(NoiseError, match="particle 1 has friction and no noise"):
         currents.entropy_current(pair(temperature=(1.0, 0.0)))
     with pytest.raises(NoiseError, match="the same for several"):
         entropy.medium(pair(temperature=(0, 0), diffusion=np.ones((2, 2))), np.eye(4))

@@ -122,27 +122,31 @@ def irreversible_parts(array: Oscillators) -> tuple[FloatArray, FloatArray, Floa
         Their sum is the drift matrix.
     inverse : (d, d) float
         Inverse of :math:`BB^T/2` among the noisy coordinates, zero elsewhere.
-    noisy : (N,) int
-        Coordinates with noise: velocities, or positions if overdamped.
+    noisy : (M,) int
+        Coordinates with noise: velocities, or positions if overdamped. A velocity without friction and noise is not
+        one of them: it moves reversibly.
 
     Raises
     ------
     NoiseError
-        If the noise is degenerate.
+        If the noise is degenerate, or there is friction without noise.
     """
     equations, n = array.langevin(), array.n_oscillators
-    noisy = equations.driven
+    strength = np.diagonal(equations.noise_covariance)[equations.driven]
+    silent = (strength == 0.0) & ((array.friction > 0.0) | array.overdamped)
+    noisy = equations.driven[strength > 0.0]
     diffusion = 0.5 * equations.noise_covariance[np.ix_(noisy, noisy)]
     size = np.sqrt(np.diagonal(diffusion))
-    smallest = 0.0
-    if (size > 0).all():
+    smallest = 0.0 if silent.any() else 1.0
+    if len(noisy) and not silent.any():
         smallest = float(np.linalg.eigvalsh(diffusion / np.outer(size, size))[0])
     if smallest < 1e-12:
-        j = int(np.argmin(size)) if not (size > 0).all() else None
-        what = "noise is the same for several particles" if j is None else f"particle {array.names[j]} has no noise"
+        what = "noise is the same for several particles"
+        if silent.any():
+            what = f"particle {array.names[int(np.flatnonzero(silent)[0])]} has friction and no noise"
         raise NoiseError(
             f"Entropy production is infinite: {what}, so that a path is told from its reverse with certainty. Give "
-            "every particle a bath with a temperature and friction.",
+            "every bath a temperature.",
             smallest,
         )
     inverse = np.zeros_like(equations.drift_matrix)

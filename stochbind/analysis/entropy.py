@@ -7,8 +7,8 @@ Three rates, which are equal in a steady state of independent thermal baths:
   second moments. Friction is what is irreversible, velocities are odd under time reversal, all forces are even; so
   coupling enters through the state only;
 - the total rate at an instant (`total`), with what the state itself gains, which is never negative;
-- what the baths gain (`of_baths`), :math:`-Q_j/k_BT_j` with Q the heat from the gas. Recoil is noise without friction, a
-  bath of infinite temperature, and takes no entropy.
+- what the baths gain (`of_baths`), :math:`-Q_j/k_BT_j` with Q the heat from the gas. Recoil is noise without friction,
+  as of a bath of infinite temperature, and takes no entropy.
 
 Where there is recoil the last is the largest: the paths show gas and recoil as one noise, and entropy production that
 cannot be seen in them is not counted by the others.
@@ -55,8 +55,9 @@ def medium(array: Oscillators, second: FloatArray) -> FloatArray:
     # <a_i (D^-1 a)_i> with a the irreversible drift, and its divergence
     spread = np.einsum("ik,...kl,jl->...ij", drift, second, drift)
     square = np.einsum("ij,...ji->...i", weight, spread)
-    result: FloatArray = (square + irreversible[noisy, noisy]) / array.langevin().time_unit
-    return result
+    result = np.zeros((*square.shape[:-1], array.n_oscillators))
+    result[..., np.searchsorted(array.langevin().driven, noisy)] = square + irreversible[noisy, noisy]
+    return result / array.langevin().time_unit
 
 
 def total(array: Oscillators, covariance: FloatArray) -> float:

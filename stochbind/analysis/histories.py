@@ -94,7 +94,9 @@ def history(
         value, stderr = (np.array([getattr(one, name) for one in estimates]) for name in ("value", "stderr"))
         found = Estimate(value, stderr, min(one.n_eff for one in estimates))
     exact = None
-    if not (equations.forces or dataset.attrs.get("own_forces")):
+    baths = scenario.oscillators().baths
+    changing = baths is not None and bool(baths.finite.any())
+    if not (equations.forces or dataset.attrs.get("own_forces") or changing):
         state = scenario.oscillators().initial_moments(dataset.attrs["initial"] if initial is None else initial)
         system, count = scenario.driven(equations), np.round((stop - start) / interval).astype(int) + 1
         exact = np.array(

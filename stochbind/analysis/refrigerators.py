@@ -77,8 +77,11 @@ class Balance:
 
     @property
     def performance(self) -> float:
-        """Coefficient of performance, cooling power over work; NaN if the coldest bath is not cooled."""
-        return self.cooling_power / self.work if self.cooling_power > 0.0 else float("nan")
+        """Coefficient of performance, cooling power over work; NaN if the coldest bath is not cooled, or by no work.
+
+        With more than two baths heat from the hottest one may drive the cooling, and the light may even gain.
+        """
+        return self.cooling_power / self.work if self.cooling_power > 0.0 and self.work > 0.0 else float("nan")
 
     @property
     def carnot(self) -> float:
@@ -179,7 +182,7 @@ def pumped_by_recoil(array: Oscillators) -> FloatArray:
     .. math:: c_A \, \frac{2 \mathrm{Re}D_{12}\,\zeta_A\zeta_B\,(m_A u_B - m_B u_A)}{a_1a_2a_3 - a_0a_3^2 - a_1^2a_4}
 
     with the coefficients of the pair's characteristic polynomial (`refrigerator_pairs`). Between others it pumps heat,
-    even if the baths have the same temperature and the coupling is reciprocal, and can reverse what the temperatures do.
+    even if the baths have the same temperature and the coupling is reciprocal, and can reverse what temperatures do.
 
     Raises
     ------
@@ -249,7 +252,8 @@ class CoolingMap(NamedTuple):
     def performance(self) -> FloatArray:
         """Coefficient of performance, (n, m); NaN where the colder bath is not cooled."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(self.cooling_power > 0.0, self.cooling_power / self.work, np.nan)
+            cools = (self.cooling_power > 0.0) & (self.work > 0.0)
+            return np.where(cools, self.cooling_power / self.work, np.nan)
 
 
 def cooling_map(array: Oscillators, ratio: Any, temperature_ratio: Any, *, bath: Any = None) -> CoolingMap:

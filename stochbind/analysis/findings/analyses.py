@@ -190,7 +190,10 @@ def _setting(
         raise TooFewSamplesError("Averages need at least 2 states of each trajectory, but the record has 1.")
     interval = float(time[1] - time[0])
     stability = equations.stability
-    if start_time is None:
+    baths = scenario.oscillators().baths
+    if start_time is None and baths is not None and baths.finite.any():
+        start = 0  # what changes is compared from the first state on
+    elif start_time is None:
         start = windows.settled(stability.growth_rate if stability.stable else 0.0, interval, len(time))
     else:
         start = int(np.searchsorted(time, start_time - 1e-9 * interval))

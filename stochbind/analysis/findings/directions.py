@@ -119,9 +119,10 @@ def response_findings(subject: Subject) -> Iterator[Finding]:
     system = subject.scenario.driven(subject.equations)
     if not isinstance(system, Protocol):
         return
-    for drive in system.drives:
+    for index, drive in enumerate(system.drives):
+        others = system.drives[:index] + system.drives[index + 1 :]
         try:
-            found = driven_response(subject.dataset, subject.array, drive)
+            found = driven_response(subject.dataset, subject.array, drive, others=others)
         except (PlanError, UnstableError, TooFewSamplesError) as error:
             subject.notes.append(f"Response to the drive of particle {drive.particle}: {error}")
             continue

@@ -42,7 +42,10 @@ def temperature_findings(subject: Subject) -> Iterator[Finding]:
         yield from told("kinetic temperature", "K", thermodynamics.kinetic_temperature)
     if not subject.linear:
         return
-    yield from told("position temperature", "K", thermodynamics.position_temperature)
+    held = array.stiffness > 0.0
+    if not held.all():
+        subject.notes.append("Where a trap does not hold, there is no position temperature.")
+    yield from told("position temperature", "K", thermodynamics.position_temperature, kept=held)
     try:
         modes = temperatures.normal_modes(array)
     except ScenarioError as error:
@@ -228,6 +231,11 @@ def cooling_findings(subject: Subject) -> Iterator[Finding]:
     if exact[0] <= 0.0:
         subject.notes.append("The coldest bath is not cooled: there is no coefficient of performance.")
         return
+    if exact[1] <= 0.0:
+        subject.notes.append(
+            "The coldest bath is cooled by the heat of others: there is no coefficient of performance."
+        )
+        return
     if not (np.abs(found.value) > 5.0 * found.stderr).all():
         subject.notes.append(
             "The coefficient of performance is left out: cooling power or work is within 5 standard errors of zero."
@@ -237,5 +245,7 @@ def cooling_findings(subject: Subject) -> Iterator[Finding]:
     best = float(carnot(coldest, hottest)) if hottest > coldest else np.inf
     truth = float(exact[0] / exact[1])
     yield from subject.findings(COOLING, "coefficient of performance", "", performance, truth, names=[""])
+    if number.max() > 1:
+        return  # Carnot's limit is of two baths
     relative = Estimate(performance.value / best, performance.stderr / best, performance.n_eff)
     yield from subject.findings(COOLING, "efficiency relative to Carnot", "", relative, truth / best, names=[""])

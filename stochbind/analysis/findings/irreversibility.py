@@ -38,8 +38,10 @@ def entropy_findings(subject: Subject) -> Iterator[Finding]:
         return
     told = partial(subject.linear_in_moments, ENTROPY)
     try:
-        yield from told("entropy production", "k_B/s", entropy.medium)
-        yield from told("entropy production, in all", "k_B/s", _whole, names=[""])
+        # Off the steady state the state itself gains or loses entropy besides.
+        name = "entropy production" if subject.steady else "entropy to the surroundings"
+        yield from told(name, "k_B/s", entropy.medium)
+        yield from told(f"{name}, in all", "k_B/s", _whole, names=[""])
     except NoiseError as error:
         subject.notes.append(str(error))
     if not np.any(subject.array.diffusion):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from stochbind.analysis.currents import Current, heat_current, work_current
 from stochbind.analysis.findings.base import Finding, Subject
 from stochbind.analysis.findings.energy import TEMPERATURE
 from stochbind.analysis.findings.irreversibility import DISTRIBUTION
-from stochbind.analysis.statistics import Estimate
+from stochbind.analysis.mean_field import relaxation
+from stochbind.analysis.statistics import Estimate, weighted_mean
 from stochbind.checks import FloatArray
 from stochbind.errors import PlanError, ScenarioError, TooFewSamplesError
 from stochbind.oscillators import Oscillators
@@ -146,6 +148,9 @@ def history_findings(subject: Subject, n_windows: int) -> Iterator[Finding]:
     if not n_windows:
         return
     array = subject.array
+    if subject.finite_baths:
+        yield from _bath_history(subject, n_windows)
+        return
     functions: dict[str, tuple[Callable[[Oscillators, FloatArray], FloatArray], str]] = {}
     if not array.overdamped:
         functions["kinetic temperature"] = (thermodynamics.kinetic_temperature, "K")
@@ -164,3 +169,20 @@ def history_findings(subject: Subject, n_windows: int) -> Iterator[Finding]:
             found = Estimate(one.found.value[:, i], one.found.stderr[:, i], one.found.n_eff)
             exact = None if one.exact is None else one.exact[:, i]
             yield from subject.findings(HISTORY, quantity, unit, found, exact, names=names)
+
+
+def _bath_history(subject: Subject, n_windows: int) -> Iterator[Finding]:
+    """Temperatures of finite baths window by window."""
+    dataset, baths = subject.dataset, subject.array.baths
+    assert baths is not None
+    time = dataset["time"].to_numpy()
+    exact = relaxation(subject.array, time, initial=subject.initial).bath_temperature
+    found = dataset["bath_temperature"].to_numpy()
+    edge = np.linspace(0, len(time), min(n_windows, len(time)) + 1).astype(int)
+    weight = np.full(len(found), 1.0 / len(found))
+    for b in np.flatnonzero(baths.finite):
+        for first, last in pairwise(edge):
+            estimate = weighted_mean(found[:, first:last, b].mean(axis=1), weight)
+            names = [f"{baths.name[b]}, {time[first]:.4g} to {time[last - 1]:.4g}{subject.unit(' s')}"]
+            truth = exact[first:last, b].mean()
+            yield from subject.findings(HISTORY, "bath temperature", "K", estimate, truth, names=names)
