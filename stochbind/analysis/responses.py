@@ -13,13 +13,14 @@ The susceptibility :math:`\chi_{jk}(\omega)`, displacement of j per force on k, 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from stochbind.analysis import passes, windows
+from stochbind.analysis.lock_in import LockIn
 from stochbind.analysis.statistics import Estimate, Record
 from stochbind.analysis.transfer import (
     Direction,
@@ -79,67 +80,14 @@ class DrivenResponse:
         return result
 
 
-class LockIn:
-    r"""Sums for the least-squares fit of :math:`a \cos\theta + b \sin\theta + c` to positions; a `passes.Pass`.
-
-    Parameters
-    ----------
-    positions : (N,) int
-        Coordinates that are positions.
-    n_groups : int
-        Number of cells.
-    drive : Drive
-        Gives :math:`\theta = \omega t + \phi`.
-    first_time, interval : float
-        Time of the first state of the window, and time between states [s].
-
-    Attributes
-    ----------
-    sums : (n_groups, 3, 3 + N) float
-        The normal equations of each cell.
-    """
-
-    def __init__(
-        self, positions: npt.NDArray[np.intp], n_groups: int, drive: Drive, *, first_time: float, interval: float
-    ) -> None:
-        self._positions, self._drive = positions, drive
-        self._first_time, self._interval = first_time, interval
-        self.sums = np.zeros((n_groups, 3, 3 + len(positions)))
-
-    def add(self, state: FloatArray, *, cells: npt.NDArray[np.intp], first: int, last: bool) -> None:
-        """Take the next piece; see `stochbind.analysis.passes.Pass`."""
-        del last
-        time = self._first_time + self._interval * np.arange(first, first + state.shape[1])
-        angle = self._drive.angular_frequency * time + self._drive.phase
-        wave = np.stack([np.cos(angle), np.sin(angle), np.ones_like(angle)])
-        np.add.at(self.sums[:, :, :3], cells, wave @ wave.T)
-        np.add.at(self.sums[:, :, 3:], cells, wave @ state[:, :, self._positions])
-
-    def amplitudes(self, sums: FloatArray) -> FloatArray:
-        """Fitted a and b, (..., 2, N), of sums of normal equations, in scaled units.
-
-        Raises
-        ------
-        TooFewSamplesError
-            If the states do not tell a cosine, a sine and a constant apart.
-        """
-        normal = sums[..., :3] / sums[..., 2:3, 2:3]
-        if np.linalg.eigvalsh(normal)[..., 0].min() < 1e-3:
-            raise TooFewSamplesError(
-                "The states kept do not resolve the drive: the record must be longer than its period, and states must "
-                "not be kept once in each half of it."
-            )
-        return np.asarray(np.linalg.solve(normal, sums[..., 3:] / sums[..., 2:3, 2:3])[..., :2, :])
-
-
 def driven_response(
-    dataset: xr.Dataset, array: Oscillators, drive: Drive, *, start: int | None = None
+    dataset: xr.Dataset, array: Oscillators, drive: Drive, *, others: Sequence[Drive] = (), start: int | None = None
 ) -> DrivenResponse:
     r"""Response of all oscillators to a drive, from the record of a run in which it acts.
 
     With :math:`F \cos\theta` the force on k, and :math:`a \cos\theta + b \sin\theta + c` fitted to the position of j,
-    the susceptibility is :math:`(a + ib)/F`. Other drives in the same run must have other frequencies, and the record
-    should be long beside the period of their beat.
+    the susceptibility is :math:`(a + ib)/F`. What oscillates with other drives of the same run is fitted together with
+    it.
 
     Parameters
     ----------
@@ -150,6 +98,9 @@ def driven_response(
         The array.
     drive : Drive
         The force, on a particle.
+    others : sequence of Drive
+        All other drives of the run. Their frequencies must differ from that of the drive by one beat within the window
+        or more.
     start : int, optional
         First state of the window; by default after six decay times of the slowest mode, or half of the record.
 
@@ -161,13 +112,13 @@ def driven_response(
     Raises
     ------
     PlanError
-        If the force is zero or does not oscillate.
+        If the force is zero or does not oscillate, or another drive has the same frequency or nearly so.
     UnstableError
         If there is no steady response.
     IncompleteError
         If states are missing.
     TooFewSamplesError
-        If the states do not resolve the drive, or there are too few of them.
+        If the states do not resolve the drives, or there are too few of them.
     """
     equations = array.langevin()
     k = drive.oscillator(equations)
@@ -183,17 +134,19 @@ def driven_response(
     interval = float(time[1] - time[0])
     rate = equations.stability.growth_rate
     begin = windows.settled(rate, interval, len(time)) if start is None else start
+    duration = interval * (len(time) - begin)
+    fitted = [drive, *_told_apart(drive, others, duration)]
     blocks = 1
     if dataset.sizes["trajectory"] < _FEW_TRAJECTORIES:
-        blocks = max(1, min(_MOST_BLOCKS, math.floor(-rate * interval * (len(time) - begin) / _BLOCK)))
+        blocks = max(1, min(_MOST_BLOCKS, math.floor(-rate * duration / _BLOCK)))
     cells = passes.cut(dataset, start=begin, n_blocks=blocks)
     where = equations.select("position")
-    lock = LockIn(where, cells.n_groups, drive, first_time=float(time[begin]), interval=interval)
+    lock = LockIn(where, cells.n_groups, fitted, first_time=float(time[begin]), interval=interval)
     passes.read(dataset, equations, [lock], start=begin, cells=cells)
     scale = equations.unit[where] / drive.force
 
     def parts(sums: FloatArray) -> FloatArray:
-        return lock.amplitudes(sums) * scale
+        return lock.amplitudes(sums)[..., 0, :] * scale
 
     both, replicate = jackknife(lock.sums, parts)
     size = np.hypot(both.value[0], both.value[1])
@@ -211,6 +164,26 @@ def driven_response(
         oscillator=k,
         angular_frequency=drive.angular_frequency,
     )
+
+
+def _told_apart(drive: Drive, others: Sequence[Drive], duration: float) -> list[Drive]:
+    """Of the other drives those that oscillate, one of each frequency; `PlanError` if one is not told from the drive.
+
+    All of one frequency are one cosine and one sine, and what a constant force does is in the constant.
+    """
+    kept: dict[float, Drive] = {}
+    for other in others:
+        omega = other.angular_frequency
+        if other.force == 0 or omega == 0:
+            continue
+        if abs(omega - drive.angular_frequency) * duration < 2.0 * math.pi:
+            raise PlanError(
+                f"Two drives of this run, at {drive.angular_frequency:.6g} and {omega:.6g} rad/s, do not beat once in "
+                f"the {duration:.4g} s that are averaged, so that the responses to them are not told apart; set their "
+                "frequencies further apart, run longer, or drive in runs of their own."
+            )
+        kept[omega] = other
+    return list(kept.values())
 
 
 def driven_transfer(first: DrivenResponse, second: DrivenResponse) -> Transfer:
