@@ -465,3 +465,11 @@ def test_bad_durations_are_refused():
     array: Oscillators = systems.overdamped_pair()
     with pytest.raises(PlanError, match="`duration` must be positive, but is -1"):
         uncertainty.exact_precision(array, currents.work_current(array, 0, 1), -1.0)
+
+
+def test_few_short_trajectories_are_not_judged(pair):
+    """Of three trajectories the rare paths are in one or in none, and their scatter tells no error bar."""
+    _, array, record = pair
+    few = record.isel(trajectory=slice(3), time=slice(24))
+    with pytest.raises(TooFewSamplesError, match="8 independent parts"):
+        fluctuations.fluctuation_tests(few, array.langevin())

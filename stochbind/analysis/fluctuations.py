@@ -230,9 +230,14 @@ class EntropyPass:
         Raises
         ------
         TooFewSamplesError
-            If fewer than two groups hold a stretch.
+            If fewer than eight groups hold a stretch: of fewer, rare paths are in one of them or in none.
         """
-        chain = self.chain
+        chain, groups = self.chain, int((self.sums[:, 0] > 0).sum())
+        if groups < passes.FEWEST_CELLS:
+            raise TooFewSamplesError(
+                f"The fluctuation theorems need {passes.FEWEST_CELLS} independent parts of a record, trajectories or "
+                f"long stretches of them, but there are {groups}; run more trajectories, or longer."
+            )
         tests: list[Check] = []
         notes: list[str] = []
         self._integral(tests, notes)

@@ -70,7 +70,11 @@ def entropy_pass(subject: Setting, n_groups: int) -> EntropyPass | None:
 
 def theorem_findings(subject: Subject, one: EntropyPass) -> Iterator[Finding]:
     """Fluctuation theorems as tests of the simulation."""
-    result = one.result()
+    try:
+        result = one.result()
+    except TooFewSamplesError as error:
+        subject.notes.append(str(error))
+        return
     subject.notes.extend(result.notes)
     where = f"{result.stretch} steps, {result.mean_entropy:.3g} k_B"
     for test in result.tests:
