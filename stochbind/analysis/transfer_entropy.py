@@ -27,6 +27,7 @@ from scipy import special
 
 from stochbind import checks
 from stochbind.analysis import passes
+from stochbind.analysis.curved import widened
 from stochbind.analysis.embedding import Design, Embedding, Group
 from stochbind.analysis.statistics import Estimate
 from stochbind.analysis.transfer import jackknife
@@ -46,6 +47,7 @@ class TransferEntropy:
     ----------
     per_sample : Estimate
         Without the bias [nats per kept state], (n, n), zero diagonal. Below zero where there is nothing but noise.
+        Error bars are those of `stochbind.analysis.curved`, with :math:`q = \sqrt{\nu}/N`.
     bias : (n, n) float
         What was taken off, :math:`\nu/2N` with :math:`\nu = d_j d_k p`: if nothing goes from k to j, 2N times the plain
         estimate has the law of chi-square with :math:`\nu` degrees of freedom, provided that what is left over by the
@@ -114,7 +116,9 @@ def entropies_of(found: Embedding, interval: float) -> TransferEntropy:
     def corrected(sums: FloatArray) -> FloatArray:
         return np.asarray(found.entropies(sums) - freedom / (2.0 * sums[..., :1, :1]))
 
-    value, replicate = jackknife(found.sums, corrected)
+    plain, replicate = jackknife(found.sums, corrected)
+    # What is left over by the past is white: each of the coefficients is known to 1/N.
+    value = Estimate(plain.value, widened(plain.stderr, np.sqrt(freedom) / n_samples), plain.n_eff)
     mean, deviation, rank = (np.full((size, size), np.nan) for _ in range(3))
     if found.n_surrogates:
         each = corrected(found.surrogates).reshape(found.n_surrogates, found.per_surrogate, size, size)
@@ -130,15 +134,15 @@ def entropies_of(found: Embedding, interval: float) -> TransferEntropy:
         surrogate_deviation=deviation,
         p_value=rank,
         p_value_chi_square=chance,
-        asymmetry=_asymmetry(value, replicate),
+        asymmetry=_asymmetry(plain, value, replicate),
         interval=interval,
         n_samples=n_samples,
         n_history=design.n_history,
     )
 
 
-def _asymmetry(found: Estimate, replicate: FloatArray) -> Estimate:
-    """Difference over sum of both directions."""
+def _asymmetry(plain: Estimate, found: Estimate, replicate: FloatArray) -> Estimate:
+    """Difference over sum of both directions; what was added to the error bars of either is passed on to it."""
 
     def contrast(value: FloatArray) -> FloatArray:
         other = np.swapaxes(value, -1, -2)
@@ -146,8 +150,12 @@ def _asymmetry(found: Estimate, replicate: FloatArray) -> Estimate:
 
     n = len(replicate)
     value, each = contrast(found.value), contrast(replicate)
-    stderr = np.sqrt((n - 1) / n * ((each - each.mean(axis=0)) ** 2).sum(axis=0))
-    told = found.value + found.value.T > _SIGNIFICANT * np.hypot(found.stderr, found.stderr.T)
+    variance = (n - 1) / n * ((each - each.mean(axis=0)) ** 2).sum(axis=0)
+    total = found.value + found.value.T
+    told = total > _SIGNIFICANT * np.hypot(found.stderr, found.stderr.T)
+    slope = np.divide(2.0 * found.value.T, total**2, out=np.full(total.shape, np.nan), where=told)
+    added = slope**2 * (found.stderr**2 - plain.stderr**2)
+    stderr = np.sqrt(variance + added + added.T)
     return Estimate(np.where(told, value, np.nan), np.where(told, stderr, np.nan), found.n_eff)
 
 
