@@ -66,7 +66,8 @@ class Bursts:
     passage_time : Estimate
         Mean time that such passages take [s], (2,).
     threshold : (N,) float
-        Energy [J].
+        Energy [J]; infinite where the mean energy is not above zero, as that of a particle at rest, or on a trap that
+        does not hold. What is of such particles is NaN.
     window, dead_time : float
         [s].
     """
@@ -96,7 +97,7 @@ class BurstCounts:
     n_groups : int
         Number of cells.
     threshold : (N,) float
-        Energy [J].
+        Energy [J]; infinite for what has no bursts.
     window, dead_time : int
         In kept states, at least 1.
     chain : sequence of int
@@ -122,14 +123,15 @@ class BurstCounts:
         self._reach = window * (len(self._chain) - 1)  # a passage takes no longer, nor does a pair
         self._waiting = np.zeros((0, 3), dtype=np.int64)
         self._judged_until = 0
+        told = np.where(np.isfinite(threshold), 0.0, np.nan)
         #: Number of states in which bursts were counted, and of bursts.
         self.states = np.zeros((n_groups, 1))
-        self.bursts = np.zeros((n_groups, n))
+        self.bursts = np.zeros((n_groups, n)) + told
         #: For each pair: bursts that are followed, their delays, pairs, bursts that another trajectory can be compared
         #: with, and those of them that are followed there.
-        self.pairs = np.zeros((n_groups, 5, n, n))
+        self.pairs = np.zeros((n_groups, 5, n, n)) + (told[:, None] + told)
         #: For each way along the chain: bursts at its beginning, passages, and how long they took.
-        self.passages = np.zeros((n_groups, 3, 2))
+        self.passages = np.zeros((n_groups, 3, 2)) + told[self._chain].sum()
 
     def add(self, state: FloatArray, *, cells: _Indices, first: int, last: bool) -> None:
         """Take the next piece; see `stochbind.analysis.passes.Pass`."""
@@ -277,6 +279,7 @@ def burst_counts(
     equations = array.langevin()
     level = checks.positive("threshold", checks.array("threshold", threshold, (), error=PlanError), error=PlanError)
     mean = thermodynamics.energy(array, equations.stationary_covariance())
+    mean = np.where(mean > 0.0, mean, np.inf)
     decay = -0.5 / equations.stability.growth_rate
     times = (
         _time("window", _WINDOW * decay if window is None else window),

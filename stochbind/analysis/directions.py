@@ -43,9 +43,11 @@ from stochbind.analysis.transfer import (
 )
 from stochbind.analysis.transfer_entropy import TransferEntropy, entropies_of, exact_transfer_entropy
 from stochbind.checks import ComplexArray, FloatArray
-from stochbind.errors import NoiseError, TooFewSamplesError
+from stochbind.errors import NoiseError, ScenarioError, TooFewSamplesError
 from stochbind.oscillators import Oscillators
 
+#: A part of the largest variance that counts as none.
+_SPREAD = 1e-12
 #: Name of each measure: what it is, in a line, for receiver j and sender k.
 DEFINITIONS = {
     "energy current": "(1 - |r|)/(1 + |r|), r the power delivered to k by j over that delivered to j by k",
@@ -104,6 +106,29 @@ class DirectionSums(NamedTuple):
         )
 
 
+def require_spread(array: Oscillators) -> None:
+    """Raise `ScenarioError` unless the steady state is spread in all directions of the coordinates.
+
+    Parameters
+    ----------
+    array : Oscillators
+        A stable array.
+    """
+    covariance = array.langevin().stationary_covariance()
+    variance = np.diagonal(covariance)
+    at_rest = np.flatnonzero(variance[: array.n_oscillators] < _SPREAD * variance.max())
+    if at_rest.size:
+        raise ScenarioError(
+            f"A direction of transfer needs oscillators that move, but {array.names[at_rest[0]]} is at rest in the "
+            "steady state, as it has no noise and nothing drives it; give its bath a temperature, or leave it out."
+        )
+    if np.linalg.eigvalsh(covariance / np.sqrt(np.outer(variance, variance)))[0] < _SPREAD:
+        raise ScenarioError(
+            "A direction of transfer needs a steady state that is spread in all directions, but a sum of coordinates "
+            "is always zero in it; give each particle noise of its own."
+        )
+
+
 class Directions(NamedTuple):
     """All measures of direction.
 
@@ -142,6 +167,8 @@ def found_directions(dataset: xr.Dataset, array: Oscillators, *, start: int = 0,
     ------
     UnstableError
         If there is no steady state.
+    ScenarioError
+        If a particle is at rest in it.
     IncompleteError
         If states are missing.
     TooFewSamplesError
@@ -149,6 +176,7 @@ def found_directions(dataset: xr.Dataset, array: Oscillators, *, start: int = 0,
     """
     equations = array.langevin()
     equations.require_stable("A direction of transfer")
+    require_spread(array)
     interval = float(dataset["time"][1] - dataset["time"][0])
     cells = passes.independent_cells(dataset, equations, start=start)
     sums = DirectionSums.of(array, cells.n_groups, interval, dataset.sizes["time"] - start, n_history=n_history)

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from stochbind.analysis.bursts import BurstCounts, Bursts, burst_counts, bursts_of
-from stochbind.analysis.directions import Directions, directions
+from stochbind.analysis.directions import Directions, directions, require_spread
 from stochbind.analysis.findings.base import Finding, Setting, Subject
 from stochbind.analysis.lagged import LaggedProducts, default_lags
 from stochbind.analysis.responses import driven_response
 from stochbind.analysis.transfer_entropy import TransferEntropy
-from stochbind.errors import PlanError, TooFewSamplesError, UnstableError
+from stochbind.errors import PlanError, ScenarioError, TooFewSamplesError, UnstableError
 from stochbind.protocols import Protocol
 
 DIRECTION, RESPONSE, BURSTS = "direction", "response", "energy bursts"
@@ -41,12 +41,18 @@ def passes_of(setting: Setting, n_groups: int) -> DirectionPasses | None:
         )
         return None
     try:
+        require_spread(array)
         lags = default_lags(array, setting.interval, setting.n_states)
-    except TooFewSamplesError as error:
-        setting.notes.append(f"Measures of direction: {error}")
+    except (ScenarioError, TooFewSamplesError) as error:
+        setting.notes.append(f"Measures of direction are left out: {error}")
         return None
-    positions = setting.equations.select("position")
-    return DirectionPasses(LaggedProducts(positions, lags, n_groups), burst_counts(array, n_groups, setting.interval))
+    bursts = burst_counts(array, n_groups, setting.interval)
+    for j in np.flatnonzero(np.isinf(bursts.threshold)):
+        setting.notes.append(
+            f"Energy bursts of {setting.name(int(j))} are left out: its trap does not hold, and the mean energy, "
+            "beside which bursts are measured, is not above zero."
+        )
+    return DirectionPasses(LaggedProducts(setting.equations.select("position"), lags, n_groups), bursts)
 
 
 def direction_findings(subject: Subject, sums: DirectionPasses, transfer: TransferEntropy | None) -> Iterator[Finding]:
@@ -87,7 +93,8 @@ def direction_findings(subject: Subject, sums: DirectionPasses, transfer: Transf
 
 def _burst_findings(subject: Subject, bursts: Bursts) -> Iterator[Finding]:
     """How often bursts happen, are followed by others, and pass along a chain; nothing of this has a closed form."""
-    yield from subject.findings(BURSTS, "bursts per time", "1/s", bursts.rate)
+    kept = np.isfinite(bursts.rate.value)
+    yield from subject.findings(BURSTS, "bursts per time", "1/s", bursts.rate, kept=kept)
     for j, k in subject.pairs:
         for where in ((j, k), (k, j)):
             for name, one in (("followed within the window", bursts.followed), ("the same by chance", bursts.chance)):
