@@ -9,7 +9,7 @@ import xarray as xr
 import stochbind as sb
 import systems
 from stochbind.analysis.burst_detection import Detector
-from stochbind.analysis.bursts import BurstCounts, found_bursts
+from stochbind.analysis.bursts import BurstCounts, burst_counts, bursts_of, found_bursts
 from stochbind.errors import PlanError, TooFewSamplesError, UnstableError
 from stochbind.oscillators import Oscillators
 
@@ -41,7 +41,7 @@ def test_bursts_are_those_of_plain_loops(dead_time, cuts):
     rng = np.random.default_rng(dead_time)
     state = rng.normal(size=(6, 200, 4))
     weight = np.array([0.5, 0.2, 0.3, 0.4])
-    detector = Detector(weight, 2, dead_time)
+    detector = Detector(weight, 2, 1, dead_time)
     found = []
     for begin, end in pairwise([0, *cuts, 200]):
         found += detector.add(state[:, begin:end], first=begin).tolist()
@@ -55,7 +55,7 @@ def test_bursts_are_those_of_plain_loops(dead_time, cuts):
     assert sorted(found) == sorted(expected)
     assert len(found) > 50
     assert detector.known_from == after
-    single = Detector(weight, 2, dead_time + 3)
+    single = Detector(weight, 2, 1, dead_time + 3)
     assert len(single.add(state, first=0)) < len(found)  # the twin: another dead time joins more of them
 
 
@@ -164,6 +164,56 @@ def test_rate_of_bursts_of_independent_states():
     alone = found_bursts(dataset.isel(trajectory=[0]), array, dead_time=1.0, window=1.0)
     assert np.isnan(alone.chance.value).all()
     assert (alone.rate.value > 0).all()
+
+
+def hand_counts(pairs):
+    """Counts of two particles in as many cells, with so many pairs of either order."""
+    counts = BurstCounts(unit_array(2), len(pairs), threshold=np.ones(2), window=4, dead_time=1, chain=[0, 1])
+    counts.states[:], counts.bursts[:] = 100.0, 10.0
+    counts.pairs[:, 2, 0, 1], counts.pairs[:, 2, 1, 0] = np.transpose(pairs)
+    return counts
+
+
+def test_few_pairs_have_an_error_bar_or_no_value():
+    """Whether there are enough is decided for all of them, and not anew without each of the groups."""
+    few = bursts_of(hand_counts([(2, 1)] * 7), 1.0).asymmetry  # 21 pairs, and 18 without a group
+    assert few.value[0, 1] == pytest.approx(1 / 3, rel=1e-12, abs=0)
+    assert few.stderr[0, 1] == pytest.approx(0.0, abs=1e-12)
+    uneven = bursts_of(hand_counts([(5, 0), (0, 2)] * 3), 1.0).asymmetry
+    assert uneven.stderr[0, 1] > 0.1
+    for pairs in ([(2, 1)] * 6, [(20, 5)] + [(0, 0)] * 5):  # 18 pairs; all in one group, without which there are none
+        none = bursts_of(hand_counts(pairs), 1.0).asymmetry
+        assert np.isnan(none.value[0, 1])
+        assert np.isnan(none.stderr[0, 1])
+
+
+@pytest.mark.parametrize("mass", [None, np.ones(6)])
+def test_energy_of_a_particle_is_that_of_all_its_axes(mass):
+    """Against plain loops over the sums; the twin, each axis by itself, has other bursts."""
+    rng = np.random.default_rng(6)
+    n = 6
+    array = Oscillators(
+        stiffness=np.linspace(1, 2, n), friction=np.ones(n), bath_temperature=np.ones(n), coupling=np.zeros((n, n)),
+        mass=mass, axis=("x", "y"), reduced=True,
+    )  # fmt: skip
+    counts = burst_counts(array, 3, 1.0, threshold=2.0, window=5.0, dead_time=2.0)
+    d = array.langevin().dimension
+    state = rng.normal(size=(3, 400, d)) / array.langevin().unit
+    energy = np.zeros((3, 400, 3))
+    for i in range(n):
+        energy[..., i // 2] += 0.5 * array.stiffness[i] * (state[..., i] * array.langevin().unit[i]) ** 2
+        if mass is not None:
+            energy[..., i // 2] += 0.5 * (state[..., n + i] * array.langevin().unit[n + i]) ** 2
+    mean = 1.0 if mass is None else 2.0  # equipartition, over two axes
+    np.testing.assert_allclose(counts.threshold, 2.0 * mean, rtol=1e-10)
+    counts.add(state, cells=np.arange(3), first=0, last=True)
+    begin = max(plain_bursts(energy[a, :, j] > 2 * mean, energy[a, :, j], 2)[1] for a in range(3) for j in range(3))
+    end = begin + int(counts.states[0, 0])
+    for a in range(3):
+        for j in range(3):
+            whole, _ = plain_bursts(energy[a, :, j] > 2 * mean, energy[a, :, j], 2)
+            assert counts.bursts[a, j] == len([peak for peak in whole if begin <= peak < end])
+    assert counts.bursts.min() > 3
 
 
 def test_bad_input():

@@ -16,23 +16,26 @@ _START, _ABOVE, _PEAK, _CUT = range(4)
 
 
 class Detector:
-    r"""Finds bursts of oscillators: stretches in which :math:`\sum w x^2 \ge 1`, joined over gaps of a dead time.
+    r"""Finds bursts of particles: stretches in which :math:`\sum w x^2 \ge 1`, joined over gaps of a dead time.
 
     Parameters
     ----------
     weight : (d,) float
-        Weights of the squares of the coordinates: of N positions, or of N positions and N velocities.
-    n_oscillators : int
+        Weights of the squares of the coordinates: of the positions of N particles, or of these and their velocities,
+        of each particle along one axis after another.
+    n_particles : int
         Number N.
+    n_axes : int
+        Number of axes along which each moves.
     dead_time : int
         Two stretches are one burst if the first state of the later one is at most so many states after the last state
         of the earlier one; at least 1.
     """
 
-    def __init__(self, weight: FloatArray, n_oscillators: int, dead_time: int) -> None:
-        self._weight, self._n, self._dead_time = weight, n_oscillators, dead_time
-        self._open = np.zeros((0, n_oscillators, 4), dtype=np.int64)
-        self._height = np.zeros((0, n_oscillators))
+    def __init__(self, weight: FloatArray, n_particles: int, n_axes: int, dead_time: int) -> None:
+        self._weight, self._n, self._n_axes, self._dead_time = weight, n_particles, n_axes, dead_time
+        self._open = np.zeros((0, n_particles, 4), dtype=np.int64)
+        self._height = np.zeros((0, n_particles))
         #: Bursts from this state on are all found; earlier ones may be cut by the start of the record.
         self.known_from = 0
         #: All bursts before this state are found.
@@ -49,7 +52,7 @@ class Detector:
         Returns
         -------
         (n_bursts, 3) int
-            Trajectory in the piece, state of the highest value, and oscillator.
+            Trajectory in the piece, state of the highest value, and particle.
         """
         n, t = state.shape[:2]
         if first == 0:
@@ -58,7 +61,7 @@ class Detector:
             self.known_from = 0
         most = n * self._n * (t // (self._dead_time + 1) + 2)
         found = np.empty((most, 3), dtype=np.int64)
-        count, cut = _find(state, self._weight, first, self._dead_time, self._open, self._height, found)
+        count, cut = _find(state, self._weight, self._n_axes, first, self._dead_time, self._open, self._height, found)
         self.known_from = max(self.known_from, int(cut))
         start = self._open[..., _START]
         self.known_until = int(start[start >= 0].min(initial=first + t))
@@ -66,19 +69,21 @@ class Detector:
 
 
 @compiled
-def _find(state: Any, weight: Any, first: Any, dead_time: Any, opened: Any, height: Any, found: Any) -> Any:
-    """Follow each oscillator; return the number of bursts that ended, and the state after those cut by the start."""
+def _find(
+    state: Any, weight: Any, n_axes: Any, first: Any, dead_time: Any, opened: Any, height: Any, found: Any
+) -> Any:
+    """Follow each particle; return the number of bursts that ended, and the state after those cut by the start."""
     n, t, d = state.shape
     size = opened.shape[1]
     count, after = 0, 0
     value = np.empty(t)
     for a in range(n):
         for i in range(size):
-            for b in range(t):
-                value[b] = weight[i] * state[a, b, i] ** 2
-            if d > size:
-                for b in range(t):
-                    value[b] += weight[size + i] * state[a, b, size + i] ** 2
+            value[:] = 0.0
+            for begin in range(i * n_axes, d, size * n_axes):  # positions, then velocities
+                for c in range(begin, begin + n_axes):
+                    for b in range(t):
+                        value[b] += weight[c] * state[a, b, c] ** 2
             burst = opened[a, i]
             start, above, peak, cut, highest = burst[_START], burst[_ABOVE], burst[_PEAK], burst[_CUT], height[a, i]
             b = 0

@@ -1,9 +1,9 @@
 r"""Bursts of energy, and how they pass from one particle to another.
 
-A burst of a particle is a stretch of time in which its energy :math:`\tfrac12 m v^2 + \tfrac12 u q^2` is above a
-threshold; stretches that are at most a dead time apart are one burst. It happens when the energy is highest. An ordered
-pair is a burst of k and one of j that happens later, by at most a window :math:`\tau`. With the number :math:`n_{jk}`
-of such pairs, **j after k**, the asymmetry of the two directions is
+A burst of a particle is a stretch of time in which its energy :math:`\tfrac12 m v^2 + \tfrac12 u q^2`, summed over the
+axes along which it moves, is above a threshold; stretches that are at most a dead time apart are one burst. It happens
+when the energy is highest. An ordered pair is a burst of k and one of j that happens later, by at most a window
+:math:`\tau`. With the number :math:`n_{jk}` of such pairs, **j after k**, the asymmetry of the two directions is
 
 .. math:: a_{jk} = \frac{n_{jk} - n_{kj}}{n_{jk} + n_{kj}}.
 
@@ -59,9 +59,10 @@ class Bursts:
     delay : Estimate
         Mean time from a burst of k to the first one of j that follows within the window [s], (N, N).
     asymmetry : Estimate
-        Of the numbers of ordered pairs, (N, N); see the module. NaN where there are fewer than 20.
+        Of the numbers of ordered pairs, (N, N); see the module. NaN where there are fewer than 20, or none without
+        one of the groups.
     passed : Estimate
-        Probability that a burst of one end of the chain arrives at the other, from each oscillator of the chain to the
+        Probability that a burst of one end of the chain arrives at the other, from each particle of the chain to the
         next within a window: along the chain, and against it, (2,).
     passage_time : Estimate
         Mean time that such passages take [s], (2,).
@@ -101,7 +102,7 @@ class BurstCounts:
     window, dead_time : int
         In kept states, at least 1.
     chain : sequence of int
-        Oscillators along which passages are counted, two or more.
+        Particles along which passages are counted, two or more.
     """
 
     def __init__(
@@ -114,10 +115,11 @@ class BurstCounts:
         dead_time: int,
         chain: Sequence[int],
     ) -> None:
-        n = array.n_oscillators
+        n, n_axes = array.n_particles, len(array.axes)
         inertia = [array.stiffness] if array.mass is None else [array.stiffness, array.mass]
-        weight = 0.5 * np.concatenate(inertia) * array.langevin().unit ** 2 / np.tile(threshold, len(inertia))
-        self._detector = Detector(weight, n, dead_time)
+        level = np.tile(np.repeat(threshold, n_axes), len(inertia))
+        weight = 0.5 * np.concatenate(inertia) * array.langevin().unit ** 2 / level
+        self._detector = Detector(weight, n, n_axes, dead_time)
         self.threshold = threshold
         self.window, self.dead_time, self._chain = window, dead_time, list(chain)
         self._reach = window * (len(self._chain) - 1)  # a passage takes no longer, nor does a pair
@@ -229,11 +231,16 @@ def bursts_of(counts: BurstCounts, interval: float) -> Bursts:
             shape = sums.shape[:-1]
             return function(states, bursts, pairs.reshape(*shape, 5, n, n), passages.reshape(*shape, 3, 2))
 
-        return jackknife(np.concatenate(parts, axis=1), unpacked)[0]
+        one = jackknife(np.concatenate(parts, axis=1), unpacked)[0]
+        # What would be undetermined without one of the groups is told by too few of them.
+        return Estimate(np.where(np.isfinite(one.stderr), one.value, np.nan), one.stderr, one.n_eff)
+
+    total = counts.pairs[:, 2].sum(axis=0)
+    enough = total + total.T >= _FEWEST_PAIRS
 
     def contrast(pairs: FloatArray) -> FloatArray:
         back = np.swapaxes(pairs, -1, -2)
-        return _ratio(pairs - back, np.where(pairs + back >= _FEWEST_PAIRS, pairs + back, 0.0))
+        return _ratio(pairs - back, np.where(enough, pairs + back, 0.0))
 
     return Bursts(
         rate=estimate(lambda states, bursts, _pairs, _passages: _ratio(bursts, states) / interval),
@@ -272,24 +279,25 @@ def burst_counts(
     Raises
     ------
     PlanError
-        If a number is not positive, or the chain is not of two or more different oscillators.
+        If a number is not positive, or the chain is not of two or more different particles.
     UnstableError
         If there is no steady state.
     """
     equations = array.langevin()
     level = checks.positive("threshold", checks.array("threshold", threshold, (), error=PlanError), error=PlanError)
     mean = thermodynamics.energy(array, equations.stationary_covariance())
+    mean = mean.reshape(array.n_particles, -1).sum(axis=1)
     mean = np.where(mean > 0.0, mean, np.inf)
     decay = -0.5 / equations.stability.growth_rate
     times = (
         _time("window", _WINDOW * decay if window is None else window),
         _time("dead_time", _DEAD_TIME * decay if dead_time is None else dead_time),
     )
-    n = array.n_oscillators
+    n = array.n_particles
     along = list(range(n)) if chain is None else list(chain)
     if len(along) < 2 or len(set(along)) < len(along) or not set(along) <= set(range(n)):
         raise PlanError(
-            f"`chain` must be two or more different oscillators of 0 to {n - 1}, but is {checks.short(along)}."
+            f"`chain` must be two or more different particles of 0 to {n - 1}, but is {checks.short(along)}."
         )
     longest, gap = (max(1, round(time / interval)) for time in times)
     return BurstCounts(array, n_groups, threshold=level * mean, window=longest, dead_time=gap, chain=along)
@@ -316,12 +324,12 @@ def found_bursts(
     start : int
         First state of the window of the record.
     threshold : float
-        In mean energies of each oscillator in the exact steady state.
+        In mean energies of each particle in the exact steady state.
     window, dead_time : float, optional
         Longest delay of what counts as following, and longest gap within a burst [s]; by default 2 and 1/4 of the time
         in which the energy of the slowest mode decays. Both are at least one interval between kept states.
     chain : sequence of int, optional
-        Oscillators along which passages are counted; by default all, in their order.
+        Particles along which passages are counted; by default all, in their order.
 
     Returns
     -------
@@ -331,7 +339,7 @@ def found_bursts(
     Raises
     ------
     PlanError
-        If a number is not positive, or the chain is not of two or more different oscillators.
+        If a number is not positive, or the chain is not of two or more different particles.
     UnstableError
         If there is no steady state.
     IncompleteError

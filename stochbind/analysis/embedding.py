@@ -48,7 +48,7 @@ class Design(NamedTuple):
     def of(
         cls, array: Oscillators, parties: Sequence[Group] | None, n_history: int, *, conditional: bool = False
     ) -> Design:
-        """The design for groups of oscillators: each alone by default.
+        """The design for groups of oscillators: by default those of each particle.
 
         Raises
         ------
@@ -56,7 +56,7 @@ class Design(NamedTuple):
             If there are fewer than two parties, they overlap, an oscillator does not exist, or the history is not 1 to
             64 states.
         """
-        given = [[i] for i in range(array.n_oscillators)] if parties is None else [list(party) for party in parties]
+        given = information.particles(array) if parties is None else [list(party) for party in parties]
         members = [i for party in given for i in party]
         if len(given) < 2 or len(set(members)) < len(members):
             raise PlanError(

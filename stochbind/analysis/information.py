@@ -52,6 +52,12 @@ def coordinates(array: Oscillators, group: Group, name: str = "group") -> _Indic
     return index if array.overdamped else np.concatenate([index, index + n])
 
 
+def particles(array: Oscillators) -> list[list[int]]:
+    """Oscillators of each particle: one for each axis along which it moves."""
+    n_axes = len(array.axes)
+    return [list(range(j * n_axes, (j + 1) * n_axes)) for j in range(array.n_particles)]
+
+
 def mutual_information(covariance: FloatArray, first: _Indices, second: _Indices) -> float:
     r"""Mutual information of two groups of coordinates of a Gaussian state.
 

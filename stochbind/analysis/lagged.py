@@ -57,7 +57,8 @@ class LaggedAsymmetry(NamedTuple):
     peak_lag : (N, N) float
         [s].
     contrast : Estimate
-        (N, N), positive where j follows k; NaN where the two are not seen to be correlated.
+        (N, N), positive where j follows k; NaN where the two are not seen to be correlated. Its bias of first order in
+        the inverse length of the record is taken off.
     """
 
     lag: FloatArray
@@ -167,12 +168,14 @@ def asymmetry_of(sums: FloatArray, lag: FloatArray, *, at: npt.NDArray[np.intp] 
     where = np.abs(curve.value).argmax(axis=0) if at is None else at
     chosen = (where, *np.indices((n, n)))
     peak = Estimate(curve.value[chosen], curve.stderr[chosen], curve.n_eff)
-    contrast, _ = jackknife(sums, lambda part: _contrast(correlation(part), lag))
+    contrast, replicate = jackknife(sums, lambda part: _contrast(correlation(part), lag))
     size, _ = jackknife(sums, correlation)
     with np.errstate(invalid="ignore"):
         seen = (np.abs(size.value) > _SIGNIFICANT * size.stderr).any(axis=0)
     seen |= seen.T | np.eye(n, dtype=bool)
-    told = [np.where(seen, value, np.nan) for value in (contrast.value, contrast.stderr)]
+    # Noise adds to the squares of both directions alike, which brings the contrast nearer to zero.
+    unbiased = contrast.value - (len(replicate) - 1) * (replicate.mean(axis=0) - contrast.value)
+    told = [np.where(seen, value, np.nan) for value in (unbiased, contrast.stderr)]
     return LaggedAsymmetry(lag, curve, peak, lag[where], Estimate(told[0], told[1], contrast.n_eff))
 
 

@@ -183,7 +183,7 @@ def found_transfer_entropy(
     n_history : int
         Number of earlier states that count as the past.
     parties : sequence of sequences of int, optional
-        Groups of oscillators; each alone by default. Those in no party are hidden.
+        Groups of oscillators; by default those of each particle. Those in no party are hidden.
     conditional : bool
         Whether to take the pasts of all other parties as known, so that what a party passes on from another is not its
         own.

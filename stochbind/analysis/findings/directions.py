@@ -9,7 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from stochbind.analysis.bursts import BurstCounts, Bursts, burst_counts, bursts_of
-from stochbind.analysis.directions import Directions, directions, require_spread
+from stochbind.analysis.directions import (
+    Directions,
+    between,
+    directions,
+    particle_names,
+    particle_pairs,
+    require_spread,
+)
 from stochbind.analysis.findings.base import Finding, Setting, Subject
 from stochbind.analysis.lagged import LaggedProducts, default_lags
 from stochbind.analysis.responses import driven_response
@@ -26,7 +33,7 @@ class DirectionPasses(NamedTuple):
     """What adds up lagged correlations and bursts."""
 
     lagged: LaggedProducts
-    bursts: BurstCounts
+    bursts: BurstCounts | None
 
 
 def passes_of(setting: Setting, n_groups: int) -> DirectionPasses | None:
@@ -46,10 +53,10 @@ def passes_of(setting: Setting, n_groups: int) -> DirectionPasses | None:
     except (ScenarioError, TooFewSamplesError) as error:
         setting.notes.append(f"Measures of direction are left out: {error}")
         return None
-    bursts = burst_counts(array, n_groups, setting.interval)
-    for j in np.flatnonzero(np.isinf(bursts.threshold)):
+    bursts = burst_counts(array, n_groups, setting.interval) if array.n_particles > 1 else None
+    for j in np.flatnonzero(np.isinf(bursts.threshold)) if bursts is not None else ():
         setting.notes.append(
-            f"Energy bursts of {setting.name(int(j))} are left out: its trap does not hold, and the mean energy, "
+            f"Energy bursts of {particle_names(array)[j]} are left out: its trap does not hold, and the mean energy, "
             "beside which bursts are measured, is not above zero."
         )
     return DirectionPasses(LaggedProducts(setting.equations.select("position"), lags, n_groups), bursts)
@@ -76,32 +83,34 @@ def direction_findings(subject: Subject, sums: DirectionPasses, transfer: Transf
     subject.notes.extend(found.notes)
     undecided: dict[str, list[str]] = {}
     for measure in found.measures:
-        where = subject.name(*measure.direction)
         if not math.isfinite(float(measure.estimate.value)):
-            undecided.setdefault(measure.name, []).append(where)
+            undecided.setdefault(measure.name, []).append(measure.where)
             continue
         unit = "nats/s" if measure.name == "information flow" else ""
-        yield from subject.findings(DIRECTION, measure.name, unit, measure.estimate, measure.exact, names=[where])
+        name, where = measure.name, [measure.where]
+        yield from subject.findings(DIRECTION, name, unit, measure.estimate, measure.exact, names=where)
     for name, pairs in undecided.items():
         shown = ", ".join(pairs[:4]) + (", ..." if len(pairs) > 4 else "")
         subject.notes.append(f"The asymmetry by {name} of {shown} is undetermined: too little of it is seen.")
     try:
-        yield from _burst_findings(subject, bursts_of(sums.bursts, subject.interval))
+        if sums.bursts is not None:
+            yield from _burst_findings(subject, bursts_of(sums.bursts, subject.interval))
     except TooFewSamplesError as error:
         subject.notes.append(f"Energy bursts: {error}")
 
 
 def _burst_findings(subject: Subject, bursts: Bursts) -> Iterator[Finding]:
     """How often bursts happen, are followed by others, and pass along a chain; nothing of this has a closed form."""
+    own = particle_names(subject.array)
     kept = np.isfinite(bursts.rate.value)
-    yield from subject.findings(BURSTS, "bursts per time", "1/s", bursts.rate, kept=kept)
-    for j, k in subject.pairs:
+    yield from subject.findings(BURSTS, "bursts per time", "1/s", bursts.rate, names=own, kept=kept)
+    for j, k in particle_pairs(subject.array):
         for where in ((j, k), (k, j)):
             for name, one in (("followed within the window", bursts.followed), ("the same by chance", bursts.chance)):
                 if math.isfinite(float(one.value[where])):
                     single = type(one)(one.value[where], one.stderr[where], one.n_eff)
-                    yield from subject.findings(BURSTS, name, "", single, names=[subject.name(*where)])
-    if subject.array.n_oscillators < 3:
+                    yield from subject.findings(BURSTS, name, "", single, names=[between(own, where)])
+    if subject.array.n_particles < 3:
         return
     names = ["along the chain", "against it"]
     kept = np.isfinite(bursts.passed.value)
