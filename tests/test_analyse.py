@@ -98,6 +98,27 @@ def test_other_theories_are_refused(stores, changes, wrong):
     assert any("fluctuation theorem" in name or "entropy" in name for name in off)
 
 
+def test_first_law_is_the_difference_of_two_heats(analyses):
+    for analysis in (analyses["underdamped"], analyses["recoil"]):
+        for j in "01":
+            plain, balanced = analysis["heat from the bath", j], analysis["heat from the bath, by balance", j]
+            law = analysis["first law", j].value
+            assert law == pytest.approx(balanced.value - plain.value, rel=1e-6, abs=1e-9)
+            assert law != 0.0
+
+
+def test_recoil_is_work_of_the_light(analyses):
+    """In the steady state all that the light gives leaves by the baths."""
+    analysis = analyses["recoil"]
+    work = analysis["work of the light", ""]
+    given = [analysis["heat from the bath", j] for j in "01"]
+    assert work.exact == pytest.approx(-sum(one.exact for one in given), rel=1e-6)
+    recoil = 0.2 / 1.0 + 0.2 / 1.5  # D/m of each
+    assert work.exact == pytest.approx(analysis["work of all couplings", ""].exact + recoil, rel=1e-6)
+    assert abs(work.value - work.exact) < 4.5 * work.stderr
+    assert abs(work.value - recoil - work.exact) > 5 * work.stderr  # the twin
+
+
 def test_first_law_and_second_law(analyses):
     """Heat by balance is the heat; what baths gain is not less than what particles learn."""
     analysis = analyses["underdamped"]

@@ -376,6 +376,24 @@ def test_slow_baths_follow_the_steady_currents():
     assert np.abs(small - slow).max() > 0.01  # particles hold heat themselves
 
 
+@pytest.mark.parametrize("make", [systems.overdamped_pair, systems.underdamped_pair])
+def test_slow_baths_are_heated_by_recoil(make):
+    """Against the currents of the covariance at the temperatures of each moment, followed by SciPy."""
+    capacity = np.array([500.0, 2000.0])
+    array = shared(make(c=(0.4, 0.1), diffusion=RECOIL), *capacity)
+
+    def rate(_time, temperature):
+        now = replace(array, bath_temperature=temperature, baths=None)
+        return -thermodynamics.heat_current(now, now.langevin().stationary_covariance()) / capacity
+
+    time = np.array([0.0, 500.0, 5000.0])
+    solution = integrate.solve_ivp(rate, (0, time[-1]), array.bath_temperature, t_eval=time, rtol=1e-9, atol=1e-9)
+    slow = mean_field.slow_relaxation(array, time)
+    np.testing.assert_allclose(slow, solution.y.T, rtol=1e-6)
+    without = mean_field.slow_relaxation(replace(array, diffusion=0.0 * RECOIL), time)
+    assert np.abs(slow[-1] - without[-1]).max() > 0.02  # the twin
+
+
 def test_light_particles_in_baths_are_overdamped_ones_in_baths_with_their_kinetic_energy():
     """Overdamped equations leave out half a Boltzmann constant for each oscillator."""
     light = pair(5.0, 8.0, mass=(1e-4, 1e-4), u=(1.3, 0.8), friction=(0.7, 1.9))

@@ -178,3 +178,19 @@ def test_bad_requests():
         fitting.exact_line(array, 1, interval=0.5, window=64)
     with pytest.raises(ScenarioError, match="overdamped"):
         fitting.exact_line(systems.overdamped_pair(), 0, interval=0.5, window=64)
+
+
+def test_a_periodogram_does_not_depend_on_how_a_record_is_cut():
+    """Windows that lie across pieces are those of the whole, by SciPy."""
+    rng = np.random.default_rng(5)
+    state = rng.normal(size=(3, 160, 2))
+    cells = np.array([0, 1, 0])
+    one = periodograms._Periodograms(2, 1, 32)
+    for begin, end in ((0, 5), (5, 60), (60, 61), (61, 160)):
+        one.add(state[:, begin:end], cells=cells, first=begin, last=end == 160)
+    windows = state[..., 1].reshape(3, 5, 32)
+    _, density = signal.periodogram(windows, window="hann", detrend=False, scaling="spectrum", axis=-1)
+    density[..., 1:-1] *= 0.5  # two-sided
+    power = density.sum(axis=1) * signal.get_window("hann", 32).sum() ** 2
+    np.testing.assert_allclose(one.sums, [power[0] + power[2], power[1]], rtol=1e-10, atol=1e-10)
+    assert one.count.tolist() == [10.0, 5.0]

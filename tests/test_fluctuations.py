@@ -429,6 +429,27 @@ def test_work_of_kept_states_obeys_the_bound_of_the_detailed_theorem(make):
     assert found.stderr < 0.25 * found.value
 
 
+def test_relative_variance_is_that_of_plain_sums():
+    array = systems.overdamped_pair(**DRIVEN[systems.overdamped_pair])
+    equations = array.langevin()
+    state = paths(equations, 0.2, 60, 1000)
+    one = fluctuations.EntropyPass(SampledChain(equations, 0.2), 50, 3, current=[currents.work_current(array, 0, 1)])
+    one.add(state, cells=np.repeat(np.arange(50), 20), first=0, last=True)
+    middle, change = 0.5 * (state[:, 1:] + state[:, :-1]), np.diff(state, axis=1)
+    work = (middle[..., 1] * change[..., 0]).reshape(1000, 20, 3).sum(axis=2)
+    assert float(one.relative_variance(0).value) == pytest.approx(work.var() / work.mean() ** 2, rel=0.01, abs=0)
+
+
+def test_variance_of_few_windows_has_no_bias():
+    """One long window of each of twelve trajectories: the sample variance, and nothing on top."""
+    array = systems.overdamped_pair(**DRIVEN[systems.overdamped_pair])
+    record = simulated(array, n_steps=400, n_trajectories=12, ledger=array)
+    found = uncertainty.found_precision(record, array, 0, 1, window=399)
+    work = record["work"].to_numpy()[..., 0, 1]
+    assert found.n_windows == 12
+    assert float(found.variance.value) == pytest.approx((work[:, -1] - work[:, 0]).var(ddof=1) / 199.5, rel=1e-9, abs=0)
+
+
 def test_precision_from_windows_of_a_run(tmp_path):
     """The statistic "currents" against the ledger of the same run, and one long trajectory."""
     scenario = systems.pair_scenario(0.5, 0.1, temperature=(1.0, 0.5))

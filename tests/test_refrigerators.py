@@ -360,6 +360,17 @@ def test_what_has_no_balance_is_refused():
         refrigerators.best_cooling(systems.underdamped_pair(c=(0.0, 0.0)))
 
 
+def test_the_colder_bath_is_found_whatever_its_number():
+    """Baths may be numbered in any order; the ratio is that of the coupling onto the colder one."""
+    for temperature, bath, onto in (((1.0, 0.8), [0, 1], (1, 0)), ((0.8, 1.0), [1, 0], (0, 1))):
+        array = systems.underdamped_pair(c=(0.4, 0.3), temperature=temperature)
+        for numbers in (bath, bath[::-1], None):
+            found = refrigerators.with_ratio(array, 0.5, bath=numbers).coupling
+            expected = array.coupling.copy()
+            expected[onto] = 0.5 * array.coupling[onto[::-1]]
+            np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
 def test_what_has_no_closed_form_is_refused():
     with pytest.raises(ScenarioError, match="The closed forms are of 2 oscillators, but the array has 4"):
         Pair.of(refrigerator_arrays.copies(systems.underdamped_pair(), 2))

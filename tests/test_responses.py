@@ -7,7 +7,7 @@ import stochbind as sb
 import systems
 from stochbind.analysis.findings.analyses import analyse
 from stochbind.analysis.lock_in import LockIn
-from stochbind.analysis.responses import driven_response
+from stochbind.analysis.responses import driven_response, effective_temperature
 from stochbind.errors import PlanError, TooFewSamplesError
 
 COUPLING = (0.2, 0.1)
@@ -68,6 +68,20 @@ def test_drives_that_are_not_told_apart():
     assert both.real.z(both.exact.real)[0] < 4
     with pytest.raises(TooFewSamplesError, match="look the same"):  # kept so rarely that they do
         driven_response(dataset, array, one, others=[sb.Drive(1, 1.0, 2 * np.pi / 0.3 - 1.0)])
+
+
+def test_effective_temperature_is_that_of_the_spectrum():
+    """What fluctuates over what dissipates: a hot neighbour heats."""
+    temperature, omega = np.array([0.3, 1.0]), 0.9
+    array = systems.underdamped_pair(c=(0.4, 0.4), temperature=temperature)
+    chi = np.linalg.inv(inverse_susceptibility(array, omega))
+    spectrum = np.real(np.diagonal(chi @ np.diag(2 * array.friction * temperature) @ chi.conj().T))
+    expected = omega * spectrum / (2 * temperature * np.diagonal(chi).imag)
+    equations = array.langevin()
+    found = effective_temperature(array, equations, equations.stationary_covariance(), omega)
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    assert found[0] > 1.05
+    assert found[1] < 0.95
 
 
 def scenario(*drives):

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy import stats
 from statsmodels.tsa.api import VAR
 from statsmodels.tsa.stattools import grangercausalitytests
 
@@ -294,3 +295,34 @@ def test_bad_input():
     alike = dataset.assign(position=dataset["position"].isel(particle=[0, 0, 1]))
     with pytest.raises(TooFewSamplesError, match="alike"):
         found_transfer_entropy(alike, array)
+
+
+@pytest.mark.parametrize(("n_history", "freedom"), [(1, 4), (3, 12)])
+def test_chance_of_strangers_has_the_law_of_chi_square(n_history, freedom):
+    """Two coordinates each: so many coefficients as there are products of them and their past."""
+    strangers = systems.underdamped_pair(c=(0.0, 0.0))
+    equations = strangers.langevin()
+    record = sb.simulate(
+        equations, step=0.5, n_steps=150, n_trajectories=60, initial=equations.stationary, seed=n_history
+    )
+    chance = []
+    for i in range(0, 60, 2):
+        one = found_transfer_entropy(
+            record.isel(trajectory=slice(i, i + 2)), strangers, n_history=n_history, n_surrogates=0
+        )
+        plain = one.per_sample.value[0, 1] + one.bias[0, 1]
+        expected = stats.chi2.sf(2 * one.n_samples * plain, freedom)
+        assert one.p_value_chi_square[0, 1] == pytest.approx(expected, rel=1e-6, abs=0)
+        chance += [one.p_value_chi_square[0, 1], one.p_value_chi_square[1, 0]]
+    assert stats.kstest(chance, "uniform").pvalue > 1e-3
+    wrong = stats.chi2.sf(stats.chi2.isf(chance, freedom), 2 * freedom)  # the twin: twice as many coefficients
+    assert stats.kstest(wrong, "uniform").pvalue < 1e-6
+
+
+def test_value_and_error_bar_per_second_are_those_per_state_over_the_interval():
+    array = systems.overdamped_pair()
+    equations = array.langevin()
+    record = sb.simulate(equations, step=0.25, n_steps=200, n_trajectories=32, initial=equations.stationary, seed=1)
+    found = found_transfer_entropy(record, array, n_surrogates=0)
+    np.testing.assert_allclose(found.per_second.value, 4.0 * found.per_sample.value, rtol=1e-12)
+    np.testing.assert_allclose(found.per_second.stderr, 4.0 * found.per_sample.stderr, rtol=1e-12)

@@ -248,7 +248,7 @@ def found_precision(
 
     def moments(part: FloatArray) -> FloatArray:
         mean = part[:, 0]
-        variance = (part[:, 1] - mean**2) * (n_windows / (n_windows - 1.0))
+        variance = part[:, 1] - mean**2  # the jackknife takes off the bias of a sample
         relative = variance / mean**2
         return np.stack([mean / duration, variance / duration, relative, relative * rate * duration], axis=1)
 
