@@ -532,6 +532,19 @@ def test_validation_says_what_it_needs(plan, tmp_path):
         list(bath_comparisons.bath_comparisons(one, array, initial="rest", notes=[]))
 
 
+def test_heat_is_told_from_time_zero_on():
+    """Particles at rest take most of their heat before the first state that is kept."""
+    array, start = pair(8.0, 5.0), Moments(mean=np.zeros(4), covariance=np.zeros((4, 4)))
+    one = sb.simulate(array, step=0.1, n_steps=80, save_every=40, n_trajectories=400, initial=start, seed=6)
+    rows = bath_comparisons.bath_comparisons(one, array, initial="rest", notes=[])
+    heat = next(row for row in rows if row.quantity == "heat from bath")
+    given, time = one["bath_heat"].to_numpy(), one["time"].to_numpy()
+    np.testing.assert_allclose(heat.estimate.value, given[:, -1].mean(axis=0) / time[-1], rtol=1e-12)
+    assert np.abs(heat.estimate.z(heat.truth)).max() < 4
+    later = (given[:, -1] - given[:, 0]).mean(axis=0) / (time[-1] - time[0])
+    assert (np.abs(later - heat.truth) > 5 * heat.estimate.stderr).all()  # the twin
+
+
 # ---------------------------------------------------------------------- refusals
 
 
