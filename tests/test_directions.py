@@ -8,7 +8,7 @@ import stochbind as sb
 import systems
 from stochbind.analysis import responses, transfer
 from stochbind.analysis.directions import DEFINITIONS, found_directions
-from stochbind.analysis.lagged import LaggedProducts, exact_lagged_asymmetry, found_lagged_asymmetry
+from stochbind.analysis.lagged import LaggedProducts, asymmetry_of, exact_lagged_asymmetry, found_lagged_asymmetry
 from stochbind.analysis.statistics import record
 from stochbind.errors import PlanError, TooFewSamplesError, UnstableError
 
@@ -69,6 +69,27 @@ def test_found_lagged_asymmetry(make):
     assert abs(found.contrast.z(-exact.contrast)[0, 1]) > 5  # the twin: who follows whom, exchanged
     uncoupled = make(c=(0.0, 0.0))
     assert np.isnan(found_lagged_asymmetry(simulated(uncoupled), uncoupled).contrast.value[0, 1])
+
+
+def test_contrast_of_short_records_has_no_bias():
+    """Without correction noise in the squares brings it nearer to zero: always to the same side."""
+    array = systems.underdamped_pair(c=(0.3, 0.0), temperature=(1.0, 1.0))
+    n, trajectories, step = 60, 12, 0.5
+    run = simulated(array, step=step, n_steps=300, n_trajectories=n * trajectories, seed=5)
+    lags = np.arange(0, 25, 2)
+    one = LaggedProducts(np.arange(2), lags, n * trajectories)
+    cells = np.arange(n * trajectories)
+    one.add(run["position"].to_numpy() / array.langevin().unit[:2], cells=cells, first=0, last=True)
+    found, plain = [], []
+    for sums in one.sums.reshape(n, trajectories, *one.sums.shape[1:]):
+        found.append(asymmetry_of(sums, lags * step).contrast.value[0, 1])
+        total = sums.sum(axis=0)
+        moment = (total[:, :4] / total[:, 4:]).reshape(-1, 2, 2)
+        square = [np.trapezoid(moment[:, j, k] ** 2, lags) for j, k in ((0, 1), (1, 0))]
+        plain.append((square[0] - square[1]) / (square[0] + square[1]))
+    exact = exact_lagged_asymmetry(array, lags * step).contrast[0, 1]
+    assert abs(np.mean(found) - exact) < 3 * np.std(found) / np.sqrt(n)
+    assert exact - np.mean(plain) > 4 * np.std(plain) / np.sqrt(n)
 
 
 def test_lagged_products_are_those_of_plain_sums():
@@ -208,6 +229,23 @@ def test_bad_drives():
         found_lagged_asymmetry(dataset, array, lags=[1, 2])
     with pytest.raises(PlanError, match="correlations"):
         found_lagged_asymmetry(dataset.drop_vars("position"), array)
+
+
+def test_theorem_is_left_out_where_it_tells_only_temperatures():
+    """Of an overdamped pair at any frequency, whatever couples; the twin is underdamped."""
+    for c in ((0.4, 0.1), (0.2, 0.35)):
+        array = systems.overdamped_pair(c=c, temperature=(1.0, 0.8))
+        equations = array.langevin()
+        second = equations.stationary_covariance()
+        for omega in (0.0, 0.3, 2.0):
+            naive = np.abs(responses.naive_susceptibility(array, equations, second, omega))
+            assert naive[1, 0] / naive[0, 1] == pytest.approx(0.8, rel=1e-9, abs=0)
+    told = {row.name for row in found_directions(simulated(array, n_steps=300), array).measures}
+    assert told == {*DEFINITIONS} - {"susceptibility if in equilibrium"}
+    array = systems.underdamped_pair(c=(0.4, 0.1), temperature=(1.0, 0.8))
+    equations = array.langevin()
+    naive = np.abs(responses.resonant_naive_susceptibility(array, equations, equations.stationary_covariance()))
+    assert abs(naive[1, 0] / naive[0, 1] - 0.8) > 0.05
 
 
 # ----------------------------------------------------------------------------------------------------- side by side

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 import stochbind as sb
-from stochbind.analysis import information, thermodynamics
+from stochbind.analysis import information, statistics, thermodynamics, transfer_entropy
+from stochbind.analysis.curved import curved_estimate
+from stochbind.analysis.directions import found_directions
+from stochbind.analysis.findings import knowledge
+from stochbind.analysis.findings.base import Setting, Subject
 from stochbind.errors import NoiseError, PlanError, UnstableError
 from tests.test_currents import CORRELATED, pair
 
@@ -170,3 +176,90 @@ def test_bad_questions():
         information.sampled_transfer_entropy(pair(coupling=(5.0, 5.0)), 0.1, [0], [1])
     with pytest.raises(NoiseError, match="without noise tells at once"):
         information.transfer_entropy(pair("overdamped", temperature=(0.0, 1.0)), [0], [1])
+
+
+def ellipsoids(**change):
+    """Two particles with two axes each, coupled across them."""
+    coupling = np.zeros((4, 4))
+    coupling[0, 2], coupling[1, 3], coupling[0, 1] = 0.4, 0.2, 0.1
+    settings = {
+        "stiffness": np.array([1.0, 1.5, 1.2, 1.4]), "friction": np.full(4, 0.6), "axis": ("x", "z"), "reduced": True,
+        "bath_temperature": np.array([1.0, 1.0, 2.0, 2.0]), "coupling": coupling, "mass": np.ones(4),
+    }  # fmt: skip
+    return sb.Oscillators(**(settings | change))
+
+
+def analysed(array, *, n_steps=200, step=0.4):
+    """What `sb.analyse` finds of a record of the steady state."""
+    equations = array.langevin()
+    run = sb.simulate(array, step=step, n_steps=n_steps, n_trajectories=64, initial=equations.stationary, seed=3)
+    setting = Setting(
+        run, OfArray(array), "stationary", 0, n_steps + 1, step, 0.0, n_steps * step, 64, steady=True, notes=[]
+    )
+    moments = statistics.record(run, equations)
+    subject = Subject(**{item.name: getattr(setting, item.name) for item in fields(Setting)}, found=moments, exact=None)
+    return run, subject, {(row.quantity, row.where): row for row in knowledge.information_findings(subject)}
+
+
+class OfArray(NamedTuple):
+    """As much of a scenario as findings ask for."""
+
+    array: sb.Oscillators
+    reduced: bool = True
+
+    def oscillators(self):
+        return self.array
+
+
+def test_information_is_of_particles_and_not_of_axes():
+    array = ellipsoids()
+    run, subject, found = analysed(array)
+    assert [*found] == [
+        ("mutual information", "0 and 1"), ("information flow", "into 0"), ("information flow", "into 1"),
+        ("second law with information", "0"), ("second law with information", "1"),
+    ]  # fmt: skip
+    covariance, (a, b) = array.langevin().stationary_covariance(), ([0, 1, 4, 5], [2, 3, 6, 7])
+    parts = [np.linalg.slogdet(covariance[np.ix_(index, index)])[1] for index in (a, b, [*a, *b])]
+    exact = found["mutual information", "0 and 1"].exact
+    assert exact == pytest.approx(0.5 * (parts[0] + parts[1] - parts[2]), rel=1e-9, abs=0)
+    assert found["information flow", "into 0"].exact == pytest.approx(-found["information flow", "into 1"].exact)
+    assert max(abs(row.z) for row in found.values()) < 5
+    assert found["second law with information", "0"].exact > 0
+    # and measures of direction: of forces between axes, of signals between particles
+    rows = {(row.name, row.where): row for row in found_directions(run, array).measures}
+    assert {where for name, where in rows if name == "lagged correlations"} == {"0x <- 0z", "0x <- 1x", "0z <- 1z"}
+    for name in ("transfer entropy", "information flow", "energy bursts"):
+        assert [where for other, where in rows if other == name] == ["0 <- 1"]
+    flow = curved_estimate(subject.found, lambda second: [information.flow(array.langevin(), second, np.array(a))])
+    assert rows["information flow", "0 <- 1"].estimate.value == found["information flow", "into 0"].value == flow.value
+    assert rows["transfer entropy", "0 <- 1"].exact == pytest.approx(1.0)
+    assert transfer_entropy.exact_transfer_entropy(array, 0.4).shape == (2, 2)
+    assert abs(rows["transfer entropy", "0 <- 1"].estimate.z(1.0)) < 5
+
+
+def test_information_of_more_than_two_is_in_one_place():
+    """What flows into one of three comes from both others, and is no property of a pair."""
+    array = sb.Oscillators(
+        stiffness=np.ones(3), friction=np.ones(3), bath_temperature=np.ones(3), coupling=0.4 * np.eye(3, k=1),
+        reduced=True,
+    )  # fmt: skip
+    run, _, found = analysed(array)
+    assert [where for name, where in found if name == "information flow"] == ["into 0", "into 1", "into 2"]
+    assert "information flow" not in {row.name for row in found_directions(run, array).measures}
+
+
+def test_common_noise_is_knowledge_without_coupling():
+    recoil = np.array([[0.4, 0.3], [0.3, 0.4]])
+    plain = {"axis": "x", "stiffness": np.ones(2), "friction": np.ones(2), "bath_temperature": np.ones(2)}
+    array = ellipsoids(**plain, mass=np.ones(2), coupling=np.zeros((2, 2)), diffusion=recoil)
+    _, _, found = analysed(array)
+    row = found["mutual information", "0 and 1"]
+    # <x_0 x_1> = <v_0 v_1> = D_01, beside 1 + D_00
+    assert row.exact == pytest.approx(-math.log1p(-((0.3 / 1.4) ** 2)), rel=1e-9, abs=0)
+    assert abs(row.z) < 5
+    assert row.value > 5 * row.stderr
+    assert ("second law with information", "0") not in found
+    _, _, none = analysed(
+        ellipsoids(**plain, mass=np.ones(2), coupling=np.zeros((2, 2)), diffusion=np.diag([0.4, 0.4]))
+    )
+    assert none == {}

@@ -10,8 +10,8 @@ feels more, to the receiver. They measure different things and need not agree:
   gives energy to a cold one and is followed by it, though both respond alike. For a pair in baths without recoil all
   three vanish where no heat flows, :math:`c_{kj}/c_{jk} = T_k/T_j`: in units of their thermal deviations such particles
   are in equilibrium. The reverse does not hold: couplings of opposite signs may cancel in the correlation of the
-  positions, and where :math:`\langle q_j q_k \rangle` changes its sign, information flow (and overdamped the lagged
-  correlations) do so too, while heat flows on;
+  positions, and where :math:`\langle q_j q_k \rangle` of an overdamped pair changes its sign, information flow and the
+  contrast of lagged correlations do so too, while heat flows on;
 - transfer entropy depends on what each particle knows by its own past as well: two unlike particles in equilibrium have
   an asymmetry of it, where all others vanish. It tells a direction of signals, and none of time.
 
@@ -57,7 +57,7 @@ _SPREAD = 1e-12
 DEFINITIONS = {
     "energy current": "(1 - |r|)/(1 + |r|), r the power delivered to k by j over that delivered to j by k",
     "susceptibility": "(1 - r)/(1 + r), r = |chi_kj|/|chi_jk| at resonance, by regression of states on those before",
-    "susceptibility if in equilibrium": "the same, from correlations by the fluctuation-dissipation theorem",
+    "susceptibility if in equilibrium": "the same by the fluctuation-dissipation theorem, if underdamped",
     "lagged correlations": "contrast of the squares of <q_j(t+s) q_k(t)> and <q_k(t+s) q_j(t)>, summed over lags s > 0",
     "transfer entropy": "(T_jk - T_kj)/(T_jk + T_kj), T_jk what the past of k adds to the forecast of j by its own",
     "information flow": "of a pair, rate at which the motion of j changes its mutual information with k [nats/s]",
@@ -309,7 +309,8 @@ def _responses(array: Oscillators, record: Record, found: list[Direction]) -> It
 
 
 def _naive_responses(array: Oscillators, record: Record, found: list[Direction]) -> Iterator[Measure]:
-    if (array.thermal_energy <= 0).any():
+    # Overdamped the asymmetry would be that of the temperatures, and tell nothing of couplings or of the record.
+    if array.overdamped or (array.thermal_energy <= 0).any():
         return
     equations = array.langevin()
     chi: ComplexArray = resonant_naive_susceptibility(array, equations, equations.stationary_covariance())

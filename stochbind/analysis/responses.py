@@ -345,11 +345,7 @@ def naive_response_transfer(array: Oscillators, equations: Langevin, record: Rec
 def resonant_naive_susceptibility(array: Oscillators, equations: Langevin, second: FloatArray) -> ComplexArray:
     r"""`naive_susceptibility` of each pair at its own resonance [m/N], (N, N).
 
-    Overdamped, at the geometric mean of all relaxation rates: at zero frequency it would be
-    :math:`\langle q_j q_k \rangle/k_BT_k`, and the ratio of both directions that of the temperatures, whatever couples.
+    Overdamped that is zero frequency, where it is :math:`\langle q_j q_k \rangle/k_BT_k`: the ratio of both directions
+    is that of the temperatures, whatever couples. For a pair with noise of its own each it is so at all frequencies.
     """
-    if array.overdamped:
-        exact = array.langevin()
-        rates = np.abs(np.linalg.eigvals(exact.drift_matrix)) / exact.time_unit
-        return naive_susceptibility(array, equations, second, float(np.exp(np.log(rates).mean())))
     return at_resonance(array, lambda omega: naive_susceptibility(array, equations, second, omega))
