@@ -27,6 +27,7 @@ from stochbind.errors import PlanError, ScenarioError, StoreError, StoreMismatch
 from stochbind.studies import base, cooling, folders
 from stochbind.studies.cooling import sign_change
 from stochbind.studies.driving import one_way_of, relative_change, weighted
+from stochbind.studies.notes import Notes, runs
 
 SMALL = ["--points", "5", "--trajectories", "64", "--steps", "4096", "--parallel", "serial", "--quiet"]
 SCENARIOS = Path(__file__).parent.parent / "scenarios"
@@ -225,6 +226,57 @@ def test_the_table_is_in_its_file(cooled, study):
         assert float(row["n_eff"]) == line.n_eff
         assert float(row["ratio"]) == line.parameters["ratio"]
     assert list(rows[0])[:3] == ["point", "coupling_onto_cold", "ratio"]
+
+
+def test_notes_are_merged_where_only_numbers_differ():
+    notes = Notes(["0", "1"], 5)
+    for point, share in enumerate((21, 19, 0.5, 1e-05)):
+        notes.add(point, [f"Of the work 0 <- 1 {share} % is unseen.", f"Of the work 1 <- 0 {share} % is unseen."])
+    notes.add(4, ["Not cooled.", "Of the work 0 <- 1 1 % is unseen.", "Takes 5e+06 steps."])
+    assert list(notes.told()) == [
+        "Of the work 0 <- 1 1e-05 to 21 % is unseen.",  # of all points
+        "Points 0 to 3: Of the work 1 <- 0 1e-05 to 21 % is unseen.",  # the twin: particles are told apart
+        "Point 4: Not cooled.",
+        "Point 4: Takes 5e+06 steps.",
+    ]
+    assert runs([0, 1, 3, 4, 5, 9]) == "0, 1, 3 to 5, 9"
+
+
+def test_long_steps_are_noted(tmp_path):
+    """The slowest mode of the pair decays at 1 - sqrt(0.5 * 0.2); the couplings of the points differ."""
+    loud = ["--step", "20", "--points", "5", "--dry-run"]
+    assert "Note: A step lasts" in invoke("refrigerator", "-o", tmp_path / "x", *loud).stdout
+    assert "Note:" not in invoke("refrigerator", "-o", tmp_path / "x", "--step", "2", *loud[2:]).stdout
+    seeds = [{"parameter": "run.seed", "values": [1, 2]}]
+    rate = 1 - np.sqrt(0.5 * 0.2)
+    for ledger in (True, False):
+        run = {"step": 20, "n_steps": 64, "n_trajectories": 2, "ledger": ledger}
+        given = sb.Sweep(overdamped(0.5, 0.2, run=run), seeds)
+        found = studies.SweepDesign(given).check()
+        if not ledger:
+            assert found is None  # the twin: no ledger, nothing left out
+            continue
+        assert f"lasts {20 * rate:.3g} decay times" in found
+        assert studies.SweepDesign(given, step=2.9 / rate).check() is None
+
+
+def test_scenarios_that_are_not_there(tmp_path):
+    for name, sentence in (
+        ("nosuch", "nosuch: there is no such file and no such shipped scenario; `stochbind scenarios` lists"),
+        ("loos_klap_pair", "no such shipped scenario; did you mean loos_klapp_pair?"),
+    ):
+        result = invoke("refrigerator", name, "-o", tmp_path / "x", code=2)
+        assert isinstance(result.exception, ScenarioError)
+        assert sentence in str(result.exception)
+
+
+def test_the_least_that_commands_take_is_what_studies_take(tmp_path):
+    fewest = {"refrigerator": ("5", "256"), "one-way": ("3", "256")}
+    for command, (n_points, n_steps) in fewest.items():
+        least = ["-o", tmp_path / "x", "--points", n_points, "--steps", n_steps, "--dry-run"]
+        assert f"{n_points} points" in invoke(command, *least).stdout
+        for option, value in (("--points", int(n_points) - 1), ("--steps", int(n_steps) - 1)):
+            assert invoke(command, *least, option, value, code=2).exit_code == 2
 
 
 class Page(html.parser.HTMLParser):

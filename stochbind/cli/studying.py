@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stochbind.cli import sweeping
-from stochbind.cli.common import ParallelOption, QuietOption, WorkersOption, duration_of, say, scenario_of
+from stochbind.cli.common import ParallelOption, QuietOption, WorkersOption, duration_of, say, scenario_of, shipped
 
 if TYPE_CHECKING:
     from stochbind.scenario import Scenario, Sweep
@@ -20,7 +22,8 @@ _Scenario = Annotated[str, typer.Argument(help="A scenario file, or the name of 
 _SweepFile = Annotated[str, typer.Argument(help="A scenario file with a [sweep] table, or the name of a shipped one.")]
 _Output = Annotated[str, typer.Option("--output", "-o", help="Folder of the study, to make or to continue.")]
 _Trajectories = Annotated[int | None, typer.Option(min=2, help="Number of trajectories of each point.")]
-_Steps = Annotated[int | None, typer.Option(min=1, help="Number of steps of each trajectory.")]
+_Steps = Annotated[int | None, typer.Option(min=256, help="Number of steps of each trajectory.")]
+_SweepSteps = Annotated[int | None, typer.Option(min=1, help="Number of steps of each trajectory.")]
 _Step = Annotated[str | None, typer.Option(help='Length of a step, with its unit: "2 us".')]
 _Seed = Annotated[int | None, typer.Option(help="Seed of all noise.")]
 _Figures = Annotated[
@@ -43,7 +46,7 @@ def register(app: typer.Typer) -> None:
 def refrigerator(
     output: _Output,
     scenario: _Scenario = _USUAL,
-    points: Annotated[int, typer.Option(help="Number of ratios of the couplings.")] = 9,
+    points: Annotated[int, typer.Option(min=5, help="Number of ratios of the couplings.")] = 9,
     trajectories: _Trajectories = None,
     steps: _Steps = None,
     step: _Step = None,
@@ -57,7 +60,7 @@ def refrigerator(
     """Find where the light stops to cool the colder of two baths, and how well it cools; the same line continues."""
     from stochbind.studies import RefrigeratorDesign
 
-    given = scenario_of(scenario)
+    given = _given(scenario)
     design = RefrigeratorDesign(
         given, n_points=points, n_trajectories=trajectories, n_steps=steps, step=_length(step, given), seed=seed
     )
@@ -67,7 +70,7 @@ def refrigerator(
 def one_way(
     output: _Output,
     scenario: _Scenario = _USUAL,
-    points: Annotated[int, typer.Option(help="Number of temperatures of the driven particle's bath.")] = 7,
+    points: Annotated[int, typer.Option(min=3, help="Number of temperatures of the driven particle's bath.")] = 7,
     trajectories: _Trajectories = None,
     steps: _Steps = None,
     step: _Step = None,
@@ -84,7 +87,7 @@ def one_way(
     """
     from stochbind.studies import OneWayDesign
 
-    given = scenario_of(scenario)
+    given = _given(scenario)
     design = OneWayDesign(
         given, n_points=points, n_trajectories=trajectories, n_steps=steps, step=_length(step, given), seed=seed
     )
@@ -95,7 +98,7 @@ def sweep(
     output: _Output,
     scenario: _SweepFile,
     trajectories: _Trajectories = None,
-    steps: _Steps = None,
+    steps: _SweepSteps = None,
     step: _Step = None,
     seed: _Seed = None,
     figure: _Figures = None,
@@ -107,9 +110,21 @@ def sweep(
     """Run a sweep, and tell everything of its points beside the exact values; the same line continues."""
     from stochbind.studies import SweepDesign
 
-    given = scenario_of(scenario)
+    given = _given(scenario)
     design = SweepDesign(given, n_trajectories=trajectories, n_steps=steps, step=_length(step, given), seed=seed)
     _carry_out(design, output, figure, parallel, workers, dry_run, quiet)
+
+
+def _given(text: str) -> Scenario | Sweep:
+    """The scenario or the sweep of a file, or the shipped one of this name or of one near to it."""
+    from stochbind.errors import ScenarioError
+
+    known = shipped()
+    if text in known or os.path.exists(text):
+        return scenario_of(text)
+    close = difflib.get_close_matches(text, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else "`stochbind scenarios` lists those that are shipped."
+    raise ScenarioError(f"{text}: there is no such file and no such shipped scenario; {hint}")
 
 
 def _length(step: str | None, given: Scenario | Sweep) -> float | None:
@@ -132,7 +147,9 @@ def _carry_out(
     from stochbind.studies import base, folders
 
     folder, kinds = folders.checked(output), folders.checked_formats(formats or ())
-    design.check()
+    note = design.check()
+    if note and (dry_run or not quiet):
+        (print if dry_run else say)(f"Note: {note}")
     store = str(folder / folders.SWEEP)
     how: dict[str, bool] = {"dry_run": dry_run, "quiet": quiet}
     sweeping.run(design.sweep, store, {}, parallel=parallel, workers=workers, part=None, **how)

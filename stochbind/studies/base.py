@@ -25,6 +25,7 @@ from stochbind.errors import PlanError
 from stochbind.scenario import OscillatorScenario, Scenario, Sweep
 from stochbind.scenario.parameters import Value
 from stochbind.studies import folders, pages
+from stochbind.studies.notes import Notes, step_note
 from stochbind.studies.tables import Column, Line, as_csv, column, lines_of_findings, worst
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Study(abc.ABC):
     table : tuple of Line
         Every quantity at every point; see `column`.
     notes : tuple of str
-        What the comparison with the exact theory had to say.
+        What the comparison with the exact theory had to say, and at which points unless at all.
     """
 
     directory: Path
@@ -143,14 +144,16 @@ class Design(abc.ABC):
     def evaluate(self, store: SweepStore, directory: Path) -> Study:
         """The study of a finished sweep."""
 
-    def check(self) -> None:
-        """Raise what would end the sweep, or leave nothing to tell, before it begins."""
-        for plan in check_points(self.sweep):
+    def check(self) -> str | None:
+        """Raise what would end the sweep, or leave nothing to tell, before it begins; else a note on long steps."""
+        plans = check_points(self.sweep)
+        for plan in plans:
             if not plan.record and "moments" not in [item.name for item in plan.statistics]:
                 raise PlanError(
                     'The sweep keeps neither trajectories nor moments, so nothing can be told of it; add "moments" '
                     "to the `statistics` of its `[run]` table."
                 )
+        return next((note for plan in plans if (note := step_note(plan))), None)
 
 
 def carry_out(
@@ -201,6 +204,11 @@ def finished(design: Design, directory: Path) -> Study:
     return design.evaluate(store, directory)
 
 
+def notes_of(sweep: Sweep) -> Notes:
+    """No notes yet, for those of all points of a sweep."""
+    return Notes(sweep.base.oscillators().names, sweep.size)
+
+
 def points(store: SweepStore) -> Iterator[tuple[int, Store, xr.Dataset]]:
     """Number, store and dataset of each point, compared with their digests first."""
     for index in range(store.sweep.size):
@@ -232,11 +240,12 @@ def steady_run(n_trajectories: int | None, n_steps: int, step: float | None, see
 
 
 def analysed(
-    index: int, parameters: Mapping[str, Value], store: Store, dataset: xr.Dataset, notes: list[str]
+    index: int, parameters: Mapping[str, Value], store: Store, dataset: xr.Dataset, notes: Notes
 ) -> Iterator[Line]:
-    """The lines of the analysis of a point; its notes are added, each once."""
+    """The lines of the analysis of a point; its notes are added."""
     result = analyse(dataset, coefficients=store.coefficients)
-    notes += [note for note in result.notes if note not in notes]
+    long = step_note(store.plan)
+    notes.add(index, [long, *result.notes] if long else result.notes)
     return lines_of_findings(index, parameters, result.findings)
 
 

@@ -27,7 +27,7 @@ from stochbind.engine.sweeps import with_run
 from stochbind.errors import PlanError, TooFewSamplesError
 from stochbind.oscillators import Oscillators
 from stochbind.scenario import OscillatorScenario, Scenario, Sweep
-from stochbind.studies.base import Design, Study, analysed, points, require_oscillators, steady_run
+from stochbind.studies.base import Design, Study, analysed, notes_of, points, require_oscillators, steady_run
 from stochbind.studies.tables import Line, lines_of
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class RefrigeratorDesign(Design):
     def evaluate(self, store: SweepStore, directory: Path) -> RefrigeratorStudy:
         """The study of a finished sweep."""
         table: list[Line] = []
-        notes: list[str] = []
+        notes = notes_of(store.sweep)
         for index, point, dataset in points(store):
             parameters = {**store.sweep.coordinates(index), "ratio": float(self.ratio[index])}
             table += self._lines(index, parameters, point.plan.scenario, dataset)
@@ -216,7 +216,7 @@ class RefrigeratorDesign(Design):
         array = store.sweep.base.oscillators()
         return RefrigeratorStudy(
             directory=directory, sweep=store.sweep, fingerprint=store.fingerprint, table=tuple(table),
-            notes=tuple(notes), ratio=self.ratio, zero=self._zero(array, heat), best=self.best,
+            notes=tuple(notes.told()), ratio=self.ratio, zero=self._zero(array, heat), best=self.best,
         )  # fmt: skip
 
     def _lines(self, index: int, parameters: dict[str, Any], scenario: Scenario, dataset: xr.Dataset) -> Iterator[Line]:

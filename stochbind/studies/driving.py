@@ -23,7 +23,7 @@ from stochbind.engine.sweep_store import SweepStore
 from stochbind.engine.sweeps import with_run
 from stochbind.errors import PlanError
 from stochbind.scenario import OscillatorScenario, Scenario, Sweep
-from stochbind.studies.base import Design, Study, analysed, points, require_oscillators, steady_run
+from stochbind.studies.base import Design, Study, analysed, notes_of, points, require_oscillators, steady_run
 from stochbind.studies.cooling import bath_heat
 from stochbind.studies.tables import Line, lines_of
 
@@ -166,7 +166,7 @@ class OneWayDesign(Design):
     def evaluate(self, store: SweepStore, directory: Path) -> OneWayStudy:
         """The study of a finished sweep."""
         table: list[Line] = []
-        notes: list[str] = []
+        notes = notes_of(store.sweep)
         for index, point, dataset in points(store):
             parameters = store.sweep.coordinates(index)
             table += self._lines(index, parameters, point.plan.scenario, dataset)
@@ -180,7 +180,7 @@ class OneWayDesign(Design):
         mean = weighted(into[0])
         return OneWayStudy(
             directory=directory, sweep=store.sweep, fingerprint=store.fingerprint, table=tuple(table),
-            notes=tuple(notes), temperature=temperature, driven=names[self.driven], driver=names[self.driver],
+            notes=tuple(notes.told()), temperature=temperature, driven=names[self.driven], driver=names[self.driver],
             heat=mean, change=relative_change(temperature, into[0]),
             largest=float(np.abs(into[0].value / mean.value - 1.0).max()), driver_heat=weighted(into[1]),
         )  # fmt: skip

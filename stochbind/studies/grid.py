@@ -15,7 +15,7 @@ from stochbind.engine.sweep_store import SweepStore
 from stochbind.engine.sweeps import with_run
 from stochbind.errors import PlanError
 from stochbind.scenario import Scenario, Sweep
-from stochbind.studies.base import Design, Study, analysed, points
+from stochbind.studies.base import Design, Study, analysed, notes_of, points
 from stochbind.studies.tables import Line
 
 if TYPE_CHECKING:
@@ -120,10 +120,10 @@ class SweepDesign(Design):
     def evaluate(self, store: SweepStore, directory: Path) -> SweepStudy:
         """The study of a finished sweep."""
         table: list[Line] = []
-        notes: list[str] = []
+        notes = notes_of(store.sweep)
         for index, point, dataset in points(store):
             table += analysed(index, store.sweep.coordinates(index), point, dataset, notes)
         return SweepStudy(
             directory=directory, sweep=store.sweep, fingerprint=store.fingerprint, table=tuple(table),
-            notes=tuple(notes),
+            notes=tuple(notes.told()),
         )  # fmt: skip
