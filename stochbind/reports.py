@@ -140,7 +140,8 @@ def print_analysis(path: str | Path, result: Analysis, sections: Sequence[str]) 
         for row in (finding for finding in result.findings if finding.section == section):
             z = f"{row.z:+.2f}" if abs(row.z) <= 5 else f"[bold red]{row.z:+.2f}[/]"
             exact, z = ("", "") if math.isnan(row.exact) else (f"{row.exact:.5g}", z)
-            numbers = (f"{row.value:.5g}", f"{row.stderr:.2g}", exact, z, f"{row.n_eff:.0f}", row.unit)
+            error = "" if math.isnan(row.stderr) else f"{row.stderr:.2g}"
+            numbers = (f"{row.value:.5g}", error, exact, z, f"{row.n_eff:.0f}", row.unit)
             table.add_row(f"  {row.quantity}", row.where, *numbers)
         table.add_section()
     # A table that is cut says nothing: as wide as it must be.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 import stochbind as sb
 from stochbind.analysis import refrigerators
 from stochbind.cli import app
-from stochbind.errors import IncompleteError, PlanError, TooFewSamplesError
+from stochbind.errors import IncompleteError, PlanError, StoreDamagedError, TooFewSamplesError
 
 PAIR = {
     "name": "pair",
@@ -75,14 +76,22 @@ def test_everything_agrees(analyses, name):
     assert sections <= {*analysis.sections}
     assert analysis["position temperature", "0"].stderr < 0.02
     assert analysis["transfer entropy", "0 <- 1"].value > 4 * analysis["transfer entropy", "0 <- 1"].stderr
-    assert analysis["energy current", "0 <- 1"].exact == pytest.approx(0.6, rel=1e-9)
+    assert analysis["asymmetry of energy current", "0 <- 1"].exact == pytest.approx(0.6, rel=1e-9)
     assert (analysis.table()["n_eff"] > 8).all()
+    assert len({(finding.quantity, finding.where) for finding in analysis.findings}) == len(analysis.findings)
+    with pytest.raises(KeyError, match="there are '0 <- 1', '1 <- 0'"):
+        _ = analysis["transfer entropy", "2"]
+    with pytest.raises(KeyError, match="a quantity and where"):
+        _ = analysis["temperature"]
 
 
 @pytest.mark.parametrize(
     ("changes", "wrong"),
     [
-        ({"coupling": [[0.0, 0.1], [0.4, 0.0]]}, {"work of the coupling", "transfer entropy", "susceptibility"}),
+        (
+            {"coupling": [[0.0, 0.1], [0.4, 0.0]]},
+            {"work of the coupling", "transfer entropy", "asymmetry of susceptibility"},
+        ),
         (
             {"particle": [{**PAIR["particle"][0], "bath_temperature": 1.2}, PAIR["particle"][1]]},
             {"kinetic temperature"},
@@ -239,7 +248,7 @@ def test_start_time(stores):
     late = sb.analyse(dataset, start_time=100.0, n_surrogates=0)
     assert late.window[0] == pytest.approx(100.0)
     assert late.n_states == int((dataset["time"] >= 100.0 - 1e-9).sum())
-    with pytest.raises(PlanError, match="must leave two states"):
+    with pytest.raises(PlanError, match="must leave two states or more"):
         sb.analyse(dataset, start_time=1e6)
 
 
@@ -275,6 +284,18 @@ def test_mistakes_in_commands(stores, arguments, message):
     failed = invoke("analyse", stores / "overdamped.zarr", "-q", "--surrogates", "0", *arguments)
     assert isinstance(failed.exception, PlanError)
     assert message in str(failed.exception)
+
+
+def test_damaged_store(stores, tmp_path):
+    """A chunk with a wrong byte is named in a sentence, not in a traceback."""
+    shutil.copytree(stores / "overdamped.zarr", tmp_path / "a.zarr")
+    chunk = next(path for path in (tmp_path / "a.zarr" / "position").rglob("*") if path.name.startswith("c."))
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    chunk.write_bytes(bytes(data))
+    failed = invoke("analyse", tmp_path / "a.zarr", "-q", "--surrogates", "0")
+    assert isinstance(failed.exception, StoreDamagedError)
+    assert "stochbind repair" in str(failed.exception)
 
 
 def test_unfinished_run(tmp_path):

@@ -12,6 +12,7 @@ from stochbind.analysis import online
 from stochbind.analysis.exact_windows import exact_record_of_windows
 from stochbind.analysis.passes import cut, independent_cells
 from stochbind.analysis.statistics import Estimate, Record, exact_record, record, weighted_mean
+from stochbind.checks import FloatArray
 from stochbind.errors import IncompleteError, PlanError, TooFewSamplesError
 from stochbind.langevin import Langevin
 from stochbind.scenario import Scenario
@@ -209,14 +210,33 @@ def path_current(dataset: xr.Dataset, name: str, first_time: float, *, n_blocks:
         If there are fewer than two groups.
     """
     if name in dataset:
-        time = dataset["time"].to_numpy()
-        start = int(np.searchsorted(time, first_time))
-        edge = np.linspace(start, len(time) - 1, n_blocks + 1).astype(np.intp)
-        length, gain = np.diff(time[edge]), np.diff(dataset[name].isel(time=edge).to_numpy(), axis=1)
-        rate = gain / length.reshape(-1, *[1] * (gain.ndim - 2))
-        weight = np.tile(length / length.sum() / len(gain), len(gain))
-        return weighted_mean(rate.reshape(-1, *gain.shape[2:]), weight)
+        return weighted_mean(*path_rates(dataset, name, first_time, n_blocks=n_blocks))
     if f"current_{name}" not in dataset or not (dataset["currents_start"] >= first_time).any():
         return None
     found = online.current(dataset, name, start=first_time)
     return Estimate(found["value"].to_numpy(), found["stderr"].to_numpy(), found.attrs["n_eff"])
+
+
+def path_rates(
+    dataset: xr.Dataset, name: str, first_time: float, *, n_blocks: int = 1
+) -> tuple[FloatArray, FloatArray]:
+    """Power along each path from a time on, from the ledger of a record; a cell is a trajectory in a stretch of time.
+
+    Parameters
+    ----------
+    dataset, name, first_time, n_blocks
+        As for `path_current`.
+
+    Returns
+    -------
+    rate : (n_cells, ...) float
+        [W].
+    weight : (n_cells,) float
+        Shares of the time, which add up to one.
+    """
+    time = dataset["time"].to_numpy()
+    start = int(np.searchsorted(time, first_time))
+    edge = np.linspace(start, len(time) - 1, n_blocks + 1).astype(np.intp)
+    length, gain = np.diff(time[edge]), np.diff(dataset[name].isel(time=edge).to_numpy(), axis=1)
+    rate = gain / length.reshape(-1, *[1] * (gain.ndim - 2))
+    return rate.reshape(-1, *gain.shape[2:]), np.tile(length / length.sum() / len(gain), len(gain))

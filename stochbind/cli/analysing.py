@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from stochbind.cli.common import JsonOption, QuietOption, StoreArgument, duratio
 
 if TYPE_CHECKING:
     from stochbind.analysis.findings.analyses import Analysis
+    from stochbind.engine.store import Store
 
 #: Options that take a value of several sections.
 SectionOption = Annotated[
@@ -50,6 +52,10 @@ def analyse(
     """
     if table is not None and table.suffix.lower() != ".csv":
         raise errors.PlanError(f"`--csv` must end in .csv, but is {str(table)!r}.")
+    if table is not None and not table.parent.is_dir():
+        raise errors.PlanError(
+            f"`--csv` is {str(table)!r}, but there is no folder {str(table.parent)!r}; make it first."
+        )
     options = {"n_history": history, "n_surrogates": surrogates, "n_windows": windows, "line_window": lines}
     result = _analysis(store, start, point, quiet, options)
     chosen = _chosen(result, section)
@@ -91,7 +97,7 @@ def _analysis(path: str, start: str | None, point: int | None, quiet: bool, opti
         one = Store.open(path)
     one.require_complete()
     first = None if start is None else duration_of(start, one.plan.scenario, "--start")
-    with progress(quiet, "states") as tell:
+    with _told_if_damaged(one), progress(quiet, "states") as tell:
         return answer(
             dataset_of(one),
             start_time=first,
@@ -99,6 +105,18 @@ def _analysis(path: str, start: str | None, point: int | None, quiet: bool, opti
             progress=None if tell is None else lambda done, total: tell(done, total, 0),
             **options,
         )
+
+
+@contextlib.contextmanager
+def _told_if_damaged(store: Store) -> Iterator[None]:
+    """If data cannot be read, say which, as `validate` does."""
+    try:
+        yield
+    except errors.StochbindError:
+        raise
+    except Exception:
+        store.verify()
+        raise
 
 
 def _chosen(result: Analysis, section: Sequence[str] | None) -> tuple[str, ...]:

@@ -52,10 +52,25 @@ class Analysis:
 
     def __getitem__(self, key: tuple[str, str]) -> Finding:
         """The finding of one quantity, such as ``analysis["transfer entropy", "0 <- 1"]``."""
+        if not (isinstance(key, tuple) and len(key) == 2):
+            raise KeyError(f"a quantity and where, such as ('transfer entropy', '0 <- 1'), but not {key!r}")
         for finding in self.findings:
             if (finding.quantity, finding.where) == key:
                 return finding
-        raise KeyError(f"no finding {key[0]!r} of {key[1]!r}")
+        places = [finding.where for finding in self.findings if finding.quantity == key[0]]
+        known = f"; there are {', '.join(map(repr, places))}" if places else "; `quantities` lists what there is"
+        raise KeyError(f"no finding {key[0]!r} of {key[1]!r}{known}")
+
+    def __repr__(self) -> str:
+        """In short."""
+        return (
+            f"<Analysis of {self.n_trajectories} trajectories: {len(self.findings)} findings, {len(self.notes)} notes>"
+        )
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """Names of all quantities, in their order."""
+        return tuple(dict.fromkeys(finding.quantity for finding in self.findings))
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -197,10 +212,10 @@ def _setting(
         start = windows.settled(stability.growth_rate if stability.stable else 0.0, interval, len(time))
     else:
         start = int(np.searchsorted(time, start_time - 1e-9 * interval))
-        if not 0 <= start <= len(time) - 2:
+        if not (start_time >= 0.0 and start <= len(time) - 2):
             raise PlanError(
-                f"`start_time` must leave two states or more of the record, which ends at {time[-1]:.6g}, but is "
-                f"{start_time:.6g}."
+                "`start_time` must not be negative, and must leave two states or more of the record, which ends at "
+                f"{time[-1]:.6g}, but is {start_time:.6g}."
             )
     return Setting(
         dataset, scenario, initial, start, len(time) - start, interval, float(time[start]), float(time[-1]),

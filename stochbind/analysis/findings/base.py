@@ -22,6 +22,8 @@ from stochbind.scenario import Scenario
 
 #: Groups of the jackknife.
 GROUPS = 64
+#: What is left of units in reduced units.
+_REDUCED = {"nats": "nats", "nats/s": "nats per time", "k_B": "k_B", "k_B/s": "k_B per time", "1/s": "per time"}
 
 
 class Finding(NamedTuple):
@@ -152,8 +154,8 @@ class Setting:
         return " <- ".join(self.array.names[i] for i in index)
 
     def unit(self, unit: str) -> str:
-        """A unit, or nothing in reduced units."""
-        return "" if self.scenario.reduced else unit
+        """A unit; in reduced units nothing, but for what is counted in nats or Boltzmann's constants, and rates."""
+        return _REDUCED.get(unit, "") if self.scenario.reduced else unit
 
 
 @dataclass(frozen=True, eq=False)

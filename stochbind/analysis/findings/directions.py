@@ -86,8 +86,8 @@ def direction_findings(subject: Subject, sums: DirectionPasses, transfer: Transf
         if not math.isfinite(float(measure.estimate.value)):
             undecided.setdefault(measure.name, []).append(measure.where)
             continue
-        unit = "nats/s" if measure.name == "information flow" else ""
-        name, where = measure.name, [measure.where]
+        flow, where = measure.name == "information flow", [measure.where]
+        unit, name = ("nats/s", measure.name) if flow else ("", f"asymmetry of {measure.name}")
         yield from subject.findings(DIRECTION, name, unit, measure.estimate, measure.exact, names=where)
     for name, pairs in undecided.items():
         shown = ", ".join(pairs[:4]) + (", ..." if len(pairs) > 4 else "")

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from stochbind.analysis import refrigerators, temperatures, thermodynamics, windows
 from stochbind.analysis.bath_comparisons import bath_comparisons
-from stochbind.analysis.findings.base import Finding, Subject
+from stochbind.analysis.findings.base import GROUPS, Finding, Subject
+from stochbind.analysis.passes import FEWEST_CELLS
 from stochbind.analysis.refrigerator_pairs import carnot
-from stochbind.analysis.statistics import Estimate, Record, weighted_mean
+from stochbind.analysis.statistics import Estimate, Record, jackknife, weighted_mean
 from stochbind.checks import FloatArray
 from stochbind.errors import PlanError, ScenarioError, UnstableError
 from stochbind.oscillators import Oscillators
@@ -38,6 +40,8 @@ def temperature_findings(subject: Subject) -> Iterator[Finding]:
     told = partial(subject.linear_in_moments, TEMPERATURE)
     if subject.finite_baths:
         return  # `bath_findings` tells them, all alike together, beside what they are exactly
+    if subject.scenario.drive:
+        subject.notes.append("Temperatures and energies hold the motion that the drives make.")
     if not array.overdamped:
         yield from told("kinetic temperature", "K", thermodynamics.kinetic_temperature)
     if not subject.linear:
@@ -191,6 +195,20 @@ def _ledger(subject: Subject) -> Iterator[Finding]:
         yield from subject.findings(HEAT, label, "W", estimate, exact, kept=kept)
 
 
+def _cooling_path(subject: Subject, cold: npt.NDArray[np.bool_]) -> tuple[FloatArray, FloatArray] | None:
+    """Heat from the coldest bath and work of the light along each path, (n, 2), and weights; None without a ledger."""
+    dataset, array = subject.dataset, subject.array
+    if "heat" not in dataset or "work" not in dataset or subject.found.n_groups < FEWEST_CELLS:
+        return None
+    blocks = max(1, subject.found.n_groups // subject.n_trajectories)
+    heat, weight = windows.path_rates(dataset, "heat", subject.first_time, n_blocks=blocks)
+    work, _ = windows.path_rates(dataset, "work", subject.first_time, n_blocks=blocks)
+    assert subject.exact is not None
+    recoil = thermodynamics.recoil_heating(array, subject.exact.second[0])
+    total = work.sum(axis=(1, 2)) + recoil.sum()
+    return np.stack([(heat - recoil)[:, cold].sum(axis=1), total], axis=1), weight
+
+
 def cooling_findings(subject: Subject) -> Iterator[Finding]:
     """Whether the coldest bath is cooled, at what price, and how near to Carnot's limit.
 
@@ -209,7 +227,8 @@ def cooling_findings(subject: Subject) -> Iterator[Finding]:
         return
     try:
         number = refrigerators.baths_of(array)
-    except ScenarioError:
+    except ScenarioError as error:
+        subject.notes.append(f"Refrigeration is left out: {error}")
         return
     cold = number == 0
     hottest, coldest = array.bath_temperature.max(), array.bath_temperature.min()
@@ -224,7 +243,12 @@ def cooling_findings(subject: Subject) -> Iterator[Finding]:
 
     assert subject.exact is not None
     found, exact = weighted_mean(flows(subject.found), subject.found.weight), flows(subject.exact)[0]
-    names = ("heat from the coldest bath, by balance", "work of the light")
+    path = _cooling_path(subject, cold)
+    names = ("heat from the coldest bath", "work of the light")
+    if path is not None:
+        found = weighted_mean(*path)
+    route = "along the path" if path is not None else "by balance"
+    subject.notes.append(f"Heat and work of the refrigeration are those {route}.")
     for i, name in enumerate(names):
         one = Estimate(found.value[i], found.stderr[i], found.n_eff)
         yield from subject.findings(COOLING, name, "W", one, exact[i], names=[""])
@@ -241,7 +265,15 @@ def cooling_findings(subject: Subject) -> Iterator[Finding]:
             "The coefficient of performance is left out: cooling power or work is within 5 standard errors of zero."
         )
         return
-    performance = subject.jackknife(lambda one: flows(one)[..., 0] / flows(one)[..., 1])
+    if path is None:
+        performance = subject.jackknife(lambda one: flows(one)[..., 0] / flows(one)[..., 1])
+    else:
+        rate, weight = path
+        count = min(len(rate), GROUPS)
+        groups = np.array_split(np.arange(len(rate)), count)
+        shares = np.array([weight[rows].sum() for rows in groups])
+        means = np.array([weight[rows] @ rate[rows] / weight[rows].sum() for rows in groups])
+        performance = jackknife(lambda mean: mean[..., :1] / mean[..., 1:], means, weight=shares)
     best = float(carnot(coldest, hottest)) if hottest > coldest else np.inf
     truth = float(exact[0] / exact[1])
     yield from subject.findings(COOLING, "coefficient of performance", "", performance, truth, names=[""])

@@ -96,7 +96,10 @@ def precision_findings(subject: Subject) -> Iterator[Finding]:
         None where there is neither, or no steady state.
     """
     dataset, array = subject.dataset, subject.array
-    if not subject.steady or not ("work" in dataset or "current_work" in dataset):
+    if not subject.steady or not subject.pairs:
+        return
+    if not ("work" in dataset or "current_work" in dataset):
+        subject.notes.append("Precision and distributions of work and heat need a ledger: `ledger = true`.")
         return
     for j, k in subject.pairs:
         for receiver, sender in ((j, k), (k, j)):
@@ -113,8 +116,9 @@ def precision_findings(subject: Subject) -> Iterator[Finding]:
                 continue
             told = partial(subject.findings, PRECISION, names=[f"{where}, {found.duration:.4g}{subject.unit(' s')}"])
             seen = 1.0 - hidden / exact.variance
-            yield from told("variance of the work, per time", "J^2/s", found.variance, exact.variance * seen)
-            yield from told("precision product", "k_B", found.product, exact.product * seen)
+            so = ", as the ledger sees it" if seen < 1.0 - MOST_HIDDEN else ""
+            yield from told(f"variance of the work, per time{so}", "J^2/s", found.variance, exact.variance * seen)
+            yield from told(f"precision product{so}", "k_B", found.product, exact.product * seen)
             if seen < 1.0 - MOST_HIDDEN:
                 subject.notes.append(
                     f"Of the variance of the work {where} {100 * (1 - seen):.2g} % happens within steps, which the "

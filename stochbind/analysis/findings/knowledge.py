@@ -68,7 +68,12 @@ def information_findings(subject: Subject) -> Iterator[Finding]:
         ("information flow", "nats/s", flow, [f"into {name}" for name in own]),
     ]
     # Common noise is of no particle, and recoil has no temperature.
-    if not (np.any(array.diffusion) or (array.thermal_energy <= 0).any()):
+    if np.any(array.diffusion) or (array.thermal_energy <= 0).any():
+        subject.notes.append(
+            "The second law with information is left out: it needs thermal baths alone, and there is other noise or a "
+            "bath of no temperature."
+        )
+    else:
         rows.append(("second law with information", "nats/s", excess, own))
     for quantity, unit, function, where in rows:
         estimate, exact = curved_estimate(record, function), function(subject.covariance)
@@ -121,6 +126,10 @@ def transfer_findings(subject: Subject, one: Embedding) -> tuple[list[Finding], 
             single = Estimate(rate.value[pair], rate.stderr[pair], rate.n_eff)
             exact = truth[pair] / subject.interval
             rows += subject.findings(INFORMATION, "transfer entropy", "nats/s", single, exact, names=[where])
+            if one.n_surrogates:
+                chance = Estimate(found.p_value[pair], np.asarray(np.nan), float(one.n_surrogates))
+                name = f"p-value of transfer entropy, of {one.n_surrogates} surrogates"
+                rows += subject.findings(INFORMATION, name, "", chance, names=[where])
             if not significant[pair] and one.n_surrogates:
                 subject.notes.append(
                     f"Transfer entropy {where} is not above that of all {one.n_surrogates} surrogates."

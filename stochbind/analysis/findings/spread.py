@@ -42,7 +42,10 @@ def line_findings(subject: Subject, window: int | None) -> Iterator[Finding]:
         None where no line fits, or it is not resolved; notes say so.
     """
     array = subject.array
-    if array.overdamped or not subject.steady or not ("cross_spectrum" in subject.dataset or window):
+    if not subject.steady or not ("cross_spectrum" in subject.dataset or window):
+        return
+    if array.overdamped:
+        subject.notes.append("Lines of spectra are of underdamped particles.")
         return
     for i in range(array.n_oscillators):
         try:
