@@ -116,6 +116,24 @@ def test_first_law_is_the_difference_of_two_heats(analyses):
             assert law != 0.0
 
 
+@pytest.mark.parametrize("j", [0, 1])
+def test_information_flow_goes_into_the_particle_that_is_named(analyses, j):
+    """What mutual information gains per time if this particle alone goes on."""
+    equations = KINDS["underdamped"].oscillators().langevin()
+    steady, moving = equations.stationary_covariance(), np.isin(np.arange(4), [j, j + 2])
+    drift = np.where(moving[:, None], equations.drift_matrix, 0.0) @ steady
+    rate = drift + drift.T + equations.noise_covariance * np.outer(moving, moving)
+
+    def shared(covariance):
+        parts = [covariance[np.ix_(one, one)] for one in (moving, ~moving, moving | True)]
+        a, b, both = (np.linalg.slogdet(part)[1] for part in parts)
+        return 0.5 * (a + b - both)
+
+    gain = (shared(steady + 1e-5 * rate) - shared(steady - 1e-5 * rate)) / 2e-5 / equations.time_unit
+    assert analyses["underdamped"]["information flow", f"into {j}"].exact == pytest.approx(gain, rel=1e-4, abs=0)
+    assert analyses["underdamped"]["information flow", f"into {1 - j}"].exact * gain < 0.0  # the twin
+
+
 def test_recoil_is_work_of_the_light(analyses):
     """In the steady state all that the light gives leaves by the baths."""
     analysis = analyses["recoil"]

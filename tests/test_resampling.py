@@ -71,6 +71,18 @@ def test_interval_is_students():
         resampling.interval(estimate, 95)
 
 
+def test_bootstrap_of_a_mean_of_few_cells_is_as_wide_as_the_interval_of_student():
+    """On average: eight cells drawn again vary by a part sqrt(7/8) of what they should."""
+    rng = np.random.default_rng(0)
+    ratio = []
+    for seed in range(60):
+        sample = rng.normal(size=8)
+        low, high = resampling.bootstrap(lambda mean: mean, sample, weight=np.full(8, 0.125), level=0.8, seed=seed)
+        exact = stats.t.interval(0.8, 7, sample.mean(), sample.std(ddof=1) / np.sqrt(8))
+        ratio.append((high - low) / (exact[1] - exact[0]))
+    assert np.mean(ratio) == pytest.approx(1.0, abs=0.02)
+
+
 def test_bootstrap_beside_an_independent_one():
     """Quantiles as SciPy finds them, at the widened level; and each cell counts as much as its share."""
     rng = np.random.default_rng(7)
