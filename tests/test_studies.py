@@ -24,6 +24,7 @@ from stochbind.analysis.statistics import Estimate
 from stochbind.cli import app
 from stochbind.engine.sweep_store import SweepStore
 from stochbind.errors import PlanError, ScenarioError, StoreError, StoreMismatchError, TooFewSamplesError, UnstableError
+from stochbind.plots import studies as plots
 from stochbind.studies import base, cooling, folders
 from stochbind.studies.cooling import sign_change
 from stochbind.studies.driving import one_way_of, relative_change, weighted
@@ -284,12 +285,13 @@ class Page(html.parser.HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.sources, self.words, self.open = [], [], []
+        self.sources, self.words, self.open, self.told = [], [], [], []
         self.feed(text)
         assert not self.open
 
     def handle_starttag(self, tag, attrs):
         self.sources += [value for name, value in attrs if name in ("src", "href")]
+        self.told += [value for name, value in attrs if name == "alt"]
         if tag not in ("img", "meta"):
             self.open.append(tag)
 
@@ -311,6 +313,52 @@ def test_the_report_needs_nothing_beside_it(cooled):
     assert "performance" in text
     assert "http" not in text.replace("https://", "http")
     assert (path / "figure.svg").read_text().lstrip().startswith("<?xml")
+
+
+def test_the_report_tells_what_the_figure_shows(cooled, study):
+    page = Page((cooled[0] / "report.html").read_text())
+    text, figure = "".join(page.words), study.figure()
+    assert study.caption(figure) in text
+    assert [f"({name}) " in study.caption(figure) for name in "abcde"] == [True] * 4 + [False]
+    (alt,) = page.told
+    for ax in figure.axes[:4]:
+        assert ax.get_title(loc="left") in alt
+        assert f"{ax.get_ylabel()} over {ax.get_xlabel()}" in alt
+        assert ax.get_legend() is not None
+    named = {words.get_text() for ax in figure.axes[:4] for words in ax.get_legend().get_texts()}
+    assert {
+        "temperature, cold / hot",
+        "end of cooling, fit",
+        "simulated",
+        "no cooling below",
+        "normal distribution",
+    } <= (named)
+    assert "000000000" not in text
+    assert "= []" not in text
+    written = text[text.index('name = "Loos') : text.index("stochbind 0.")]
+    (cooled[0].parent / "again.toml").write_text(written)
+    assert sb.Scenario.from_toml(cooled[0].parent / "again.toml") == study.sweep.base
+
+
+@pytest.mark.parametrize(("stderr", "hidden"), [(0.001, True), (0.2, False)])
+def test_error_bars_that_points_hide(stderr, hidden):
+    """A panel is some 200 points high, and a point of the figure 4: bars of a few hundredths of the height are seen."""
+    figure, axes = plots.panels((1, 1), "x")
+    value = np.array([0.0, 1.0])
+    curve = plots.Curve("", value, value, np.array([0.0, stderr]), value, value)
+    plots.curves(axes[0], [curve], xlabel="x", ylabel="y")
+    assert plots.hides_error_bars(figure) is hidden
+
+
+@pytest.mark.parametrize(("heating", "extend"), [(-0.5, "neither"), (-3.0, "min")])
+def test_colours_that_are_cut_are_marked(heating, extend):
+    """On maps that do not have all the levels of performance, too."""
+    ratio = np.array([0.2, 0.6, 1.0])
+    power = np.linspace(heating, 1.0, 9).reshape(3, 3)
+    figure, axes = plots.panels((1, 1), "x")
+    chart = plots.Chart(ratio, ratio, power, np.abs(power), ratio, power[0], 0.5, 0.3)
+    plots.cooling_chart(axes[0], chart)
+    assert figure.axes[1]._colorbar.extend == extend
 
 
 def test_text_of_a_scenario_is_no_markup(tmp_path):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Beyond so many curves there is no legend.
 _MOST_LABELS = 12
+#: Deviations beyond this many standard errors are drawn as if they were so large.
+_WIDEST = 6.0
 
 
 class Curve(NamedTuple):
@@ -130,24 +132,32 @@ def cooling_chart(ax: Axes, chart: Chart, *, unit: str = "") -> Axes:
         rasterized=True,
         **colors,
     )
-    ax.contour(chart.ratio, chart.temperature_ratio, cooling, [0.0], colors="k", linewidths=1.2)
+    limit = ax.contour(chart.ratio, chart.temperature_ratio, cooling, [0.0], colors="k", linewidths=1.2)
     levels = [0.25, 0.5, 1.0, 2.0, 4.0]
     lines = ax.contour(chart.ratio, chart.temperature_ratio, chart.performance.T, levels, colors="0.4", linewidths=0.6)
     for level, parts in zip(levels, lines.allsegs, strict=True):
-        if parts:
-            ends = np.concatenate(parts)
+        ends = np.concatenate([np.empty((0, 2)), *parts])
+        if len(ends):  # the level is on the map
             x, y = ends[ends[:, 1].argmax()]
             ax.annotate(f"{level:g}", (x, y), (2, -9), textcoords="offset points", fontsize="x-small")
-    ax.scatter(
+    points = ax.scatter(
         chart.point_ratio, np.full(len(chart.point_ratio), chart.point_temperature_ratio), s=40, edgecolors="k",
         c=chart.point_cooling / factor, zorder=3, **colors,
     )  # fmt: skip
-    ax.plot([chart.best_ratio], [chart.point_temperature_ratio], "*", color="k", ms=7, zorder=4)
+    (best,) = ax.plot([chart.best_ratio], [chart.point_temperature_ratio], "*", color="k", ms=7, zorder=4)
     assert ax.figure is not None
-    ax.figure.colorbar(mesh, ax=ax, label=f"cooling power ({prefix}{unit})" if unit else "cooling power")
+    clipped = bool(np.nanmin(cooling) < -top / factor)
+    label = f"cooling power ({prefix}{unit})" if unit else "cooling power"
+    ax.figure.colorbar(mesh, ax=ax, label=label, extend="min" if clipped else "neither")
+    keys = {
+        "simulated": points,
+        "most cooling": best,
+        "no cooling below": limit.legend_elements()[0][0],
+        "equal performance": lines.legend_elements()[0][0],
+    }
+    ax.legend(list(keys.values()), list(keys), loc="lower right", framealpha=1.0, fontsize="small")
     ax.set(
-        xlabel="coupling onto the cold / onto the hot", ylabel="temperature, cold / hot",
-        title="exact, with lines of equal performance; points simulated",
+        xlabel="coupling onto the cold / onto the hot", ylabel="temperature, cold / hot", title="cooling power, exact",
         xlim=(0.0, chart.ratio[-1]), ylim=(0.0, chart.temperature_ratio[-1]),
     )  # fmt: skip
     return ax
@@ -156,13 +166,38 @@ def cooling_chart(ax: Axes, chart: Chart, *, unit: str = "") -> Axes:
 def distances(ax: Axes, z: FloatArray) -> Axes:
     """Histogram of distances from the exact values in standard errors, beside what chance alone gives."""
     known = z[np.isfinite(z)]
-    edge = np.linspace(-6.0, 6.0, 25)
-    middle, width = 0.5 * (edge[1:] + edge[:-1]), edge[1] - edge[0]
-    ax.hist(np.clip(known, -5.99, 5.99), edge.tolist(), color="0.75")
-    ax.plot(middle, len(known) * width * np.exp(-0.5 * middle**2) / np.sqrt(2 * np.pi), color="k", lw=1)
-    worst = float(np.abs(known).max(initial=0.0))
-    ax.set(xlabel="z", ylabel="quantities", title=f"deviations of {len(known)} quantities, largest {worst:.2f}")
+    edge, curve = np.linspace(-_WIDEST, _WIDEST, 25), np.linspace(-_WIDEST, _WIDEST, 241)
+    ax.hist(np.clip(known, -0.999 * _WIDEST, 0.999 * _WIDEST), edge.tolist(), color="0.75", label="all quantities")
+    normal = len(known) * (edge[1] - edge[0]) * np.exp(-0.5 * curve**2) / np.sqrt(2 * np.pi)
+    ax.plot(curve, normal, color="k", lw=1, label="normal distribution")
+    ax.legend(frameon=False, fontsize="small")
+    ax.set(xlabel="deviation / standard error, z", ylabel="number of quantities", title="deviations from exact values")
     return ax
+
+
+def described(figure: Figure) -> str:
+    """What the panels of a figure show, in words for those who cannot see it: titles and axes."""
+    panels = [ax for ax in figure.axes if ax.get_title(loc="left")]
+    shown = "; ".join(f"{ax.get_title(loc='left')}: {ax.get_ylabel()} over {ax.get_xlabel()}" for ax in panels)
+    return f"{figure.get_suptitle()}. {len(panels)} panels. {shown}."
+
+
+def hides_error_bars(figure: Figure) -> bool:
+    """Whether every error bar of a figure is shorter than the point that it belongs to."""
+    from matplotlib.container import ErrorbarContainer
+
+    figure.draw_without_rendering()  # the layout decides how long they are
+    for ax in figure.axes:
+        for container in ax.containers:
+            if not isinstance(container, ErrorbarContainer):
+                continue
+            point, _, bars = container
+            for bar in bars:
+                ends = ax.transData.transform(np.reshape(bar.get_segments(), (-1, 2))).reshape(-1, 2, 2)
+                length = np.abs(ends[:, 1] - ends[:, 0]).max(initial=0.0) * 72.0 / figure.dpi
+                if length > point.get_markersize():
+                    return False
+    return True
 
 
 def panels(shape: tuple[int, int], title: str) -> tuple[Figure, list[Axes]]:

@@ -77,7 +77,25 @@ class Study(abc.ABC):
 
     @abc.abstractmethod
     def figure(self) -> Figure:
-        """The figure of the study."""
+        """The figure of the study; its last panel is of the deviations of all quantities."""
+
+    @abc.abstractmethod
+    def panels(self) -> Iterator[str]:
+        """What the panels of the figure show, a sentence or two for each, but for the last."""
+
+    def caption(self, figure: Figure) -> str:
+        """What the figure of the study shows, panel by panel, and what its error bars are."""
+        from stochbind.plots.studies import hides_error_bars
+
+        judged, far = self._judged(), worst(self.table)
+        largest = "" if far is None else f", the largest of which is {abs(far.z):.2f}"
+        last = (
+            f"Deviations of {judged} quantities from their exact values in standard errors{largest}, beside the normal "
+            "distribution; the outermost bars hold all beyond."
+        )
+        bars = "shorter than the points everywhere" if hides_error_bars(figure) else "not seen where points hide them"
+        shown = " ".join(f"({name}) {text}" for name, text in zip("abcdefgh", (*self.panels(), last), strict=False))
+        return f"{shown} Points are simulated, lines are exact; error bars are one standard error, {bars}."
 
     def column(self, quantity: str, where: str = "") -> Column:
         """One quantity at all points that have it, such as ``("bath heat", "cold")``; `KeyError` if none has."""
@@ -103,8 +121,11 @@ class Study(abc.ABC):
             return
         verdict = "All agree" if self.agrees else "DISAGREEMENT"
         what = f"{far.quantity}{' of ' * bool(far.where)}{far.where} at point {far.point}"
-        judged = sum(not math.isnan(line.exact) for line in self.table)
-        yield f"{verdict}: of {judged} quantities the largest |z| is {abs(far.z):.2f} (limit 5), {what}."
+        yield f"{verdict}: of {self._judged()} quantities the largest |z| is {abs(far.z):.2f} (limit 5), {what}."
+
+    def _judged(self) -> int:
+        """Number of quantities that have an exact value."""
+        return sum(not math.isnan(line.exact) for line in self.table)
 
     def write(self, formats: Sequence[str] = ()) -> None:
         """Write table.csv, figure.png and report.html, and the figure in other formats, each whole or not at all.
@@ -126,7 +147,7 @@ class Study(abc.ABC):
         folders.write(self.directory, "table.csv", as_csv(self.table))
         for kind, picture in pictures.items():
             folders.write(self.directory, f"figure.{kind}", picture)
-        folders.write(self.directory, "report.html", pages.report(self, pictures["png"]))
+        folders.write(self.directory, "report.html", pages.report(self, figure, pictures["png"]))
 
 
 class Design(abc.ABC):

@@ -129,6 +129,22 @@ class RefrigeratorStudy(Study):
         error = np.abs(self.column("bath heat", "cold").stderr).max() / best.cooling_power
         yield f"The error bars of the heat of the colder bath are at most {error:.2%} of the largest cooling power."
 
+    def panels(self) -> Iterator[str]:
+        """What the panels of the figure show."""
+        yield (
+            "Heat from both baths and work of the light over the ratio of the couplings. They change their signs "
+            "together where cooling ends: at the ratio of the temperatures (dotted), and as found by a fit (diamond)."
+        )
+        yield (
+            "Cooling power per work where the colder bath is cooled, Carnot's limit (dotted), and the ratio of the "
+            "couplings at which cooling is largest (star)."
+        )
+        yield (
+            "Exact cooling power over the ratios of couplings and temperatures, blue where the colder bath is cooled, "
+            "red where it is heated; below the thick line nothing is cooled. Thin lines have equal performance, which "
+            "is written at them. Circles are the simulated points, filled with the colour of what was found."
+        )
+
     def figure(self) -> Figure:
         """Heat and work over the ratio of the couplings, performance, map, and deviations."""
         from stochbind.plots import studies as plots
@@ -145,13 +161,18 @@ class RefrigeratorStudy(Study):
         ]
         label = "coupling onto the cold / onto the hot"
         plots.curves(
-            axes[0], currents, xlabel=label, ylabel="to the particles", unit=self.unit, title="energy currents"
-        )
+            axes[0], currents, xlabel=label, ylabel="energy current to the particles", unit=self.unit,
+            title="energy currents",
+        )  # fmt: skip
         axes[0].axhline(0.0, color="0.8", lw=0.8, zorder=0)
         found = self.zero.found
-        axes[0].axvline(limit, color="0.6", ls=":")
-        axes[0].errorbar([float(found.value)], [0.0], xerr=[float(found.stderr)], fmt="D", color="k", ms=4, capsize=3)
-        performance = [self._curve("", "performance", "", line_x, exact.performance[:, 0])]
+        axes[0].axvline(limit, color="0.6", ls=":", label="temperature, cold / hot")
+        axes[0].errorbar(
+            [float(found.value)], [0.0], xerr=[float(found.stderr)], fmt="D", color="k", ms=4, capsize=3,
+            label="end of cooling, fit",
+        )  # fmt: skip
+        axes[0].legend(framealpha=1.0, edgecolor="none", fontsize="small")
+        performance = [self._curve("simulated", "performance", "", line_x, exact.performance[:, 0])]
         plots.curves(axes[1], performance, xlabel=label, ylabel="cooling power / work", title="performance")
         axes[1].axhline(self.best.balance.carnot, color="0.6", ls=":", label="Carnot")
         axes[1].plot([self.best.ratio], [self.best.balance.performance], "*", color="k", label="most cooling")

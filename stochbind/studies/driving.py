@@ -94,10 +94,18 @@ class OneWayStudy(Study):
             f"{float(nothing.stderr):.2g}{unit} (z = {float(nothing.z(0.0)):+.2f})."
         )
         flow = self.column("information flow", f"into {self.driven}")
+        ends = (f"{flow.value[k]:.4g} +- {flow.stderr[k]:.2g}" for k in (flow.value.argmin(), flow.value.argmax()))
         yield (
-            f"Information flows from {self.driver} to {self.driven}, {flow.value.min():.4g} to {flow.value.max():.4g} "
+            f"Information flows from {self.driver} to {self.driven}, {' to '.join(ends)} "
             f"nats{'/s' if unit else ' a unit of time'}."
         )
+
+    def panels(self) -> Iterator[str]:
+        """What the panels of the figure show."""
+        over = f"over the temperature of the bath of particle {self.driven}"
+        yield f"Heat into the baths of particle {self.driven}, the driven one, and of its driver {self.driver} {over}."
+        yield f"Temperatures of both particles {over}."
+        yield f"Information that the motion of particle {self.driven} gains on its driver {over}."
 
     def figure(self) -> Figure:
         """Heat into both baths, temperatures and information flow over the temperature of a bath; deviations."""

@@ -55,6 +55,11 @@ class SweepStudy(Study):
                 )
                 return
 
+    def panels(self) -> Iterator[str]:
+        """What the panels of the figure show."""
+        for what in ("Temperatures of the particles", "Heat from their baths", "Work of their couplings"):
+            yield f"{what} over {self.sweep.axes[0].name}."
+
     def figure(self) -> Figure:
         """Temperatures, heat currents and powers over the first axis, the others at their first value; deviations."""
         from stochbind.plots import studies as plots
