@@ -166,12 +166,13 @@ class RefrigeratorStudy(Study):
         )  # fmt: skip
         axes[0].axhline(0.0, color="0.8", lw=0.8, zorder=0)
         found = self.zero.found
-        axes[0].axvline(limit, color="0.6", ls=":", label="temperature, cold / hot")
+        axes[0].axvline(limit, color="0.6", ls=":", zorder=0, label="temperature, cold / hot")
         axes[0].errorbar(
             [float(found.value)], [0.0], xerr=[float(found.stderr)], fmt="D", color="k", ms=4, capsize=3,
             label="end of cooling, fit",
         )  # fmt: skip
-        axes[0].legend(framealpha=1.0, edgecolor="none", fontsize="small")
+        legend = axes[0].legend(framealpha=1.0, edgecolor="none", fontsize="small")
+        legend.set_zorder(1)  # it covers the dotted line, but no curve
         performance = [self._curve("simulated", "performance", "", line_x, exact.performance[:, 0])]
         plots.curves(axes[1], performance, xlabel=label, ylabel="cooling power / work", title="performance")
         axes[1].axhline(self.best.balance.carnot, color="0.6", ls=":", label="Carnot")
