@@ -157,6 +157,9 @@ def test_a_driven_particle_heats_its_bath_whatever_that_is(tmp_path):
     flow = study.column("information flow", "into 0")
     assert np.all(flow.value > 10 * flow.stderr)
     assert np.all(np.abs(flow.z) < 5)
+    least = flow.value.argmin()
+    (told,) = (sentence for sentence in study.findings() if "nats" in sentence)
+    assert f"{flow.value[least]:.4g} +- {flow.stderr[least]:.2g} to {flow.value.max():.4g} +- " in told
     assert (tmp_path / "one" / "report.html").exists()
     temperature = study.temperature
     heat = study.column("heat into the bath", "0")
@@ -399,6 +402,7 @@ def test_interrupted_while_it_writes_its_files(cooled, study, tmp_path, monkeypa
     (path / "table.csv").write_text("old")
     left = path / "table.csv.0123.partial"
     left.write_text("half")
+    (path / "notes.txt").write_text("mine")
 
     class PowerCut(BaseException):
         pass
@@ -413,6 +417,7 @@ def test_interrupted_while_it_writes_its_files(cooled, study, tmp_path, monkeypa
     assert (path / "table.csv").read_text() == "old"
     replace(study, directory=path).write()
     assert not list(path.glob("*.partial"))
+    assert (path / "notes.txt").read_text() == "mine"
     for name in FILES:
         assert (path / name).read_bytes() == (cooled[0] / name).read_bytes(), name
 
