@@ -48,7 +48,9 @@ def call(*command, **options):
 def show(*arguments, venv=VENV):
     """Run the python of .venv with the arguments, after printing the command line."""
     print(f"$ {venv.name}/bin/python", shlex.join(arguments), flush=True)
-    return call(python(venv), *arguments)
+    # The tests start some hundred processes: each would compile all modules anew if none may keep what it compiled.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return call(python(venv), *arguments, env=environment)
 
 
 def python(venv):
