@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,6 +57,8 @@ def analyse(
         raise errors.PlanError(
             f"`--csv` is {str(table)!r}, but there is no folder {str(table.parent)!r}; make it first."
         )
+    # Products of small matrices: idle threads of BLAS would only take time from the reading. Before NumPy is loaded.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     options = {"n_history": history, "n_surrogates": surrogates, "n_windows": windows, "line_window": lines}
     result = _analysis(store, start, point, quiet, options)
     chosen = _chosen(result, section)
