@@ -57,7 +57,7 @@ def closed_forms() -> None:
 def show(row: Row, found: Analysis) -> list[str]:
     """Print a row, and tell what does not hold."""
     quantity, where = row.finding
-    # of a variance that a ledger does not see whole, the name says so
+    # Of a variance that a ledger does not see whole, the name says so
     named = (one for one in found.findings if one.quantity.removesuffix(", as the ledger sees it") == quantity)
     finding = next(one for one in named if one.where.startswith(where))
     # The variance of what flows in a window depends on its length; its ratio to that of long windows is exact.
