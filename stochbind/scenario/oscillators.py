@@ -173,7 +173,7 @@ class OscillatorScenario(Scenario):
             stiffness=each(stiffness),
             friction=each(friction),
             bath_temperature=each(
-                [p.bath_temperature if p.bath is None else temperature[p.bath] for p in self.particle]  # type: ignore[misc]
+                [(p.bath_temperature or 0.0) if p.bath is None else temperature[p.bath] for p in self.particle]
             ),
             coupling=block(self.coupling or ((0.0,) * len(self.particle),) * len(self.particle)),
             diffusion=None if self.momentum_diffusion is None else block(self.momentum_diffusion),
