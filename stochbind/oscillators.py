@@ -346,13 +346,14 @@ class Oscillators:
         )
 
     def initial_moments(self, initial: str) -> Moments:
-        """Gaussian state at time zero, in the scaled units of `langevin`.
+        r"""Gaussian state at time zero, in the scaled units of `langevin`.
 
         Parameters
         ----------
-        initial : {"thermal", "stationary", "rest"}
-            Each particle alone in equilibrium with its bath, as if uncoupled; the exact steady state; or all at
-            rest at the origin.
+        initial : {"thermal", "stationary", "rest", "ground"}
+            Each particle alone in equilibrium with its bath, as if uncoupled; the exact steady state; all at rest at
+            the origin; or each particle alone in its quantum ground state, of the energy :math:`\hbar\Omega_j/2`,
+            in reduced units with :math:`\hbar = 1`.
 
         Returns
         -------
@@ -364,7 +365,8 @@ class Oscillators:
         UnstableError
             For "stationary", if there is no steady state.
         PlanError
-            For "thermal", if a trap does not hold its particle; or if the name is unknown.
+            For "thermal" and "ground", if a trap does not hold its particle; for "ground", if the motion is
+            overdamped; or if the name is unknown.
         """
         equations = self.langevin()
         d = equations.dimension
@@ -373,15 +375,22 @@ class Oscillators:
             return equations.stationary
         if initial == "rest":
             return Moments(np.zeros(d), np.zeros((d, d)))
-        if initial != "thermal":
-            raise PlanError(f'`initial` must be "thermal", "stationary" or "rest", but is {initial!r}.')
+        if initial not in ("thermal", "ground"):
+            raise PlanError(
+                f'`initial` must be "thermal", "stationary", "rest" or "ground", but is {checks.short(initial)}.'
+            )
         if (self.stiffness <= 0).any():
             j = int(np.flatnonzero(self.stiffness <= 0)[0])
             raise PlanError(
-                f'The initial state "thermal" needs traps that hold, but stiffness[{j}] is {self.stiffness[j]:.6g}; '
+                f'The initial state "{initial}" needs traps that hold, but stiffness[{j}] is {self.stiffness[j]:.6g}; '
                 'use initial = "rest".'
             )
-        variance = self.thermal_energy / self.stiffness
+        energy = self.thermal_energy
+        if initial == "ground":
+            if self.mass is None:
+                raise PlanError('The initial state "ground" needs masses, but the motion is overdamped; use "rest".')
+            energy = 0.5 * (1.0 if self.reduced else constants.hbar) * np.sqrt(self.stiffness / self.mass)
+        variance = energy / self.stiffness
         if self.mass is not None:
-            variance = np.concatenate([variance, self.thermal_energy / self.mass])
+            variance = np.concatenate([variance, energy / self.mass])
         return Moments(np.zeros(d), np.diag(variance / equations.unit**2))

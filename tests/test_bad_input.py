@@ -229,7 +229,7 @@ def test_scenarios_that_are_not_there(stochbind, folder):
         (["--save-every", "101"], "`save_every` must be at most `n_steps` = 100, but is 101."),
         (["--seed", "-1"], "`seed` must be at least 0, but is -1."),
         (["--seed", str(2**63)], f"`seed` must be at most {2**63 - 1}, but is {2**63}."),
-        (["--initial", "Rest"], '`initial` must be "thermal", "stationary" or "rest", but is \'Rest\'.'),
+        (["--initial", "Rest"], '`initial` must be "thermal", "stationary", "rest" or "ground", but is \'Rest\'.'),
         (["--step", "2 us"], "`--step` must be a bare number in reduced units, but is '2 us'."),
         (["--step", "0,5"], "`--step` must be a bare number in reduced units, but is '0,5'."),
         (["--step", "-1"], "`step` must be positive, but step is -1."),

@@ -28,6 +28,8 @@ ROOMS = (
     "langevin",
     "protocols",
     "oscillators",
+    "modes",
+    "quantum",
     "bridge",
     "quantities",
     "scenario",

@@ -90,7 +90,7 @@ def test_drift_row_receives():
     assert physical[3, 0] == 0.0
 
 
-@pytest.mark.parametrize("initial", ["thermal", "stationary", "rest"])
+@pytest.mark.parametrize("initial", ["thermal", "stationary", "rest", "ground"])
 def test_initial_states(initial):
     array = systems.underdamped_pair()
     equations = array.langevin()
@@ -99,6 +99,10 @@ def test_initial_states(initial):
         "thermal": np.diag([1 / 1.3, 1.0, 1 / 1.2, 0.8 / 0.6]),
         "stationary": si_covariance(array),
         "rest": np.zeros((4, 4)),
+        # hbar omega / 2 in either form of energy: hbar / 2 sqrt(m u) and hbar omega / 2 m
+        "ground": np.diag(
+            [0.5 / np.sqrt(1.2 * 1.3), 0.5 / np.sqrt(0.6), 0.5 * np.sqrt(1.3 / 1.2**3), 0.5 * np.sqrt(1 / 0.6**3)]
+        ),
     }[initial]
     np.testing.assert_allclose(covariance, expected, rtol=1e-12)
 
@@ -109,6 +113,8 @@ def test_initial_states_that_cannot_be():
         unstable.initial_moments("stationary")
     with pytest.raises(PlanError, match="needs traps that hold"):
         systems.underdamped_pair(u=(-0.1, 1.0)).initial_moments("thermal")
+    with pytest.raises(PlanError, match="needs masses"):
+        systems.overdamped_pair().initial_moments("ground")
     with pytest.raises(PlanError, match="'hot'"):
         systems.underdamped_pair().initial_moments("hot")
 

@@ -56,7 +56,7 @@ class Plan:
         Keep every so-manieth state; divides `n_steps`. The first state kept is at ``save_every * step``.
     seed : int
         Seed of all noise, 0 to 2^63 - 1.
-    initial : {"thermal", "stationary", "rest"}
+    initial : {"thermal", "stationary", "rest", "ground"}
         State at time zero; see `Oscillators.initial_moments`.
     solver : str, optional
         Name of a solver; by default "exact", or "strang" if there are forces beyond the linear ones, or

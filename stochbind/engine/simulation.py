@@ -267,7 +267,8 @@ def _require_same(ledger: Any, equations: Langevin) -> None:
 
 def _axes(equations: Langevin) -> tuple[tuple[str, ...], int]:
     """Axes along which particles move, and the number of particles; one axis unless each moves along all, in order."""
-    names = dict.fromkeys(c.quantity for c in equations.coordinate)
+    of_motion = [name for name in ("position", "velocity") if len(equations.select(name))]
+    names = of_motion or dict.fromkeys(c.quantity for c in equations.coordinate)
     places = [[(c.particle, c.axis) for c in equations.coordinate if c.quantity == name] for name in names]
     axes = tuple(dict.fromkeys(axis for _, axis in places[0]))
     n = len(places[0]) // len(axes)
@@ -283,7 +284,9 @@ def _dataset(equations: Langevin, states: FloatArray, time: FloatArray, arrays: 
         values["amplitude"] = (("trajectory", "time", "mode"), amplitude(si))
     else:
         for name in dict.fromkeys(c.quantity for c in equations.coordinate):
-            values[name] = (("trajectory", "time", "particle"), si[..., equations.select(name)])
+            # What moves has particles; what is measured or computed on the way has components of its own.
+            row = "particle" if name in ("position", "velocity") else f"{name}_component"
+            values[name] = (("trajectory", "time", row), si[..., equations.select(name)])
     coords: dict[str, Any] = {"time": ("time", time, {"units": unit})}
     axes, n = _axes(equations)
     row = row_dimension(axes)
@@ -291,7 +294,8 @@ def _dataset(equations: Langevin, states: FloatArray, time: FloatArray, arrays: 
         names = np.array(oscillator_names(n, axes))
         coords |= {"axis": np.array(axes)} | ({"oscillator": names, "source": names} if arrays else {})
         for name, (dims, data) in values.items():
-            values[name] = ((*dims, "axis"), data.reshape(*data.shape[:2], n, len(axes)))
+            if dims[-1] == "particle":
+                values[name] = ((*dims, "axis"), data.reshape(*data.shape[:2], n, len(axes)))
     for name, array in arrays.items():
         extra = ("source",) if name == "work" else ()
         values[name] = (("trajectory", "time", row, *extra), array)

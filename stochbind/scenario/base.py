@@ -75,7 +75,7 @@ class RunSettings(Part):
     save_every: Annotated[int, Field(strict=True, ge=1)] | None = None
     n_trajectories: Annotated[int, Field(strict=True, ge=1)] | None = None
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] | None = None
-    initial: Literal["thermal", "stationary", "rest"] | None = None
+    initial: Literal["thermal", "stationary", "rest", "ground"] | None = None
     solver: SolverName | None = None
     ledger: Annotated[bool, Field(strict=True)] | None = None
     allowed_bias: Annotated[float, Field(strict=True, gt=0)] | None = None

@@ -1,0 +1,1 @@
+"""Non-Hermitian modes: complex frequencies, exceptional points, rotating frames, localisation."""
