@@ -101,7 +101,12 @@ def test_initial_states(initial):
         "rest": np.zeros((4, 4)),
         # hbar omega / 2 in either form of energy: hbar / 2 sqrt(m u) and hbar omega / 2 m
         "ground": np.diag(
-            [0.5 / np.sqrt(1.2 * 1.3), 0.5 / np.sqrt(0.6), 0.5 * np.sqrt(1.3 / 1.2**3), 0.5 * np.sqrt(1 / 0.6**3)]
+            [
+                0.5 / np.sqrt(1.2 * 1.3),
+                0.5 / np.sqrt(0.6 * 0.8),
+                0.5 * np.sqrt(1.3 / 1.2**3),
+                0.5 * np.sqrt(0.8 / 0.6**3),
+            ]
         ),
     }[initial]
     np.testing.assert_allclose(covariance, expected, rtol=1e-12)

@@ -52,9 +52,7 @@ def run(
     step: Annotated[str | None, typer.Option(help='Length of a step, with its unit: "2 us".')] = None,
     save_every: Annotated[int | None, typer.Option(help="Keep every so-manieth state.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all noise.")] = None,
-    initial: Annotated[
-        str | None, typer.Option(help="State at time zero: thermal, stationary, rest or ground.")
-    ] = None,
+    initial: Annotated[str | None, typer.Option(help="Begin: thermal, stationary, rest or ground.")] = None,
     solver: Annotated[str | None, typer.Option(help="Solver: exact, strang, heun, euler_maruyama, sdeint:...")] = None,
     ledger: Annotated[
         bool | None, typer.Option("--ledger/--no-ledger", help="Add up work and heat along each path.")
