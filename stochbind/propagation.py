@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,8 +130,7 @@ def _triangular_lyapunov(triangle: FloatArray, noise: FloatArray) -> FloatArray:
 def _triangular_sylvester(left: FloatArray, right: FloatArray, noise: FloatArray) -> FloatArray:
     r"""Y with ``L Y + Y R^T + noise = 0``, for L and R of Schur's real form."""
     if max(noise.shape) <= SMALLEST_HALVED:
-        solve = linalg.get_lapack_funcs("trsyl", (left, right))
-        value, scale, _ = solve(left, right, -noise, tranb="T")
+        value, scale, _ = linalg.lapack.dtrsyl(left, right, -noise, tranb="T")
         result: FloatArray = value / scale
         return result
     if len(left) >= len(right):
@@ -178,18 +178,37 @@ def covariance_root(covariance: FloatArray) -> FloatArray:
 
 def _taylor(drift: Any, constant: Any, noise: Any, h: Any) -> tuple[Any, Any, Any]:
     """Series of exp(A h), of the shift and of the covariance, for |A| h <= 1/4."""
+    times = _multiplication(drift)
     power = drift * h
     increment = power.copy()
     shift_term = constant * h
     shift = shift_term.copy()
     noise_term = noise * h
     covariance = noise_term.copy()
-    for order in range(2, 24):  # 0.5^23 / 24! is far below the last place
+    # 0.5^n / n! is far below the last place of double precision for n = 18, and of extended precision for n = 23.
+    for order in range(2, 24 if drift.dtype == np.longdouble else 19):
         shift_term = drift @ shift_term * (h / order)
         shift = shift + shift_term
-        half = drift @ noise_term * (h / order)
+        half = times(noise_term) * (h / order)
         noise_term = half + half.T
         covariance = covariance + noise_term
-        power = drift @ power * (h / order)
+        power = times(power) * (h / order)
         increment = increment + power
     return np.eye(len(drift), dtype=drift.dtype) + increment, shift, covariance
+
+
+def _multiplication(drift: Any) -> Callable[[Any], Any]:
+    """Products with the drift from the left; those of a large second-order system are four times faster."""
+    n, odd = divmod(len(drift), 2)
+    damping = np.diagonal(drift[n:, n:])
+    of_second_order = (
+        len(drift) > EXTENDED_PRECISION_UP_TO
+        and not odd
+        and not drift[:n, :n].any()
+        and np.array_equal(drift[:n, n:], np.eye(n))
+        and np.array_equal(drift[n:, n:], np.diag(damping))
+    )
+    if not of_second_order:
+        return lambda value: drift @ value
+    stiffness = np.ascontiguousarray(drift[n:, :n])
+    return lambda value: np.concatenate([value[n:], stiffness @ value[:n] + damping[:, None] * value[n:]])

@@ -299,3 +299,20 @@ def test_large_steady_states_are_found_whatever_the_rates():
     spread = Langevin(drift_matrix=-np.diag(rate), noise_covariance=np.eye(401))
     np.testing.assert_allclose(np.diagonal(spread.stationary_covariance()), 0.5 / rate, rtol=1e-6)
     assert not lyapunov(np.zeros((2, 2)), np.eye(2))[1]
+
+
+@pytest.mark.parametrize("damping", [(0.3, 0.3), (0.1, 0.7)])
+def test_steps_of_a_large_array_are_those_of_its_parts(damping):
+    """Seventy equal pairs, taken together, make the step that a pair makes alone in extended precision."""
+    n = 70
+    pair = systems.underdamped_pair(friction=damping, c=(0.3, 0.1)).langevin()
+    drift = np.kron(np.eye(n), pair.drift_matrix).reshape(n, 2, 2, n, 2, 2).transpose(1, 0, 2, 4, 3, 5)
+    noise = np.kron(np.eye(n), pair.noise_covariance).reshape(n, 2, 2, n, 2, 2).transpose(1, 0, 2, 4, 3, 5)
+    shape = (4 * n, 4 * n)
+    whole = Langevin(drift_matrix=drift.reshape(shape), noise_covariance=noise.reshape(shape)).propagator(1.7)
+    alone = pair.propagator(1.7 * pair.time_unit)
+    assert not whole.matrix[:2, 2 : 2 * n].any()
+    for found, exact in ((whole.matrix, alone.matrix), (whole.covariance, alone.covariance)):
+        where = [0, 1, 2 * n, 2 * n + 1]
+        np.testing.assert_allclose(found[np.ix_(where, where)], exact, atol=1e-15)
+    assert np.abs(whole.matrix[np.ix_(where, where)] - alone.matrix.T).max() > 0.1
