@@ -10,7 +10,7 @@ import xarray as xr
 
 from stochbind import checks
 from stochbind.analysis import passes, points, windows
-from stochbind.analysis.findings import directions, energy, irreversibility, knowledge, spread
+from stochbind.analysis.findings import directions, energy, heating, irreversibility, knowledge, spread
 from stochbind.analysis.findings.base import Finding, Setting, Subject
 from stochbind.analysis.second_moments import SecondMoments
 from stochbind.analysis.statistics import Record, exact_record
@@ -168,6 +168,7 @@ def analyse(
     subject = _with_moments(setting, found)
     rows = _of_moments(subject, n_windows, line_window, coefficients)
     rows += directions.response_findings(subject)
+    rows += heating.heating_findings(subject)
     if entropy is not None:
         rows += irreversibility.theorem_findings(subject, entropy)
     transfer = None
