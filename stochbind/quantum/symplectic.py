@@ -284,7 +284,7 @@ def partial_transpose(covariance: Any, party: Any) -> FloatArray:
     """
     whole = covariance_stack("covariance", covariance)
     sign = transposition(party, whole.shape[-1] // 2)
-    return whole * sign[:, None] * sign
+    return np.asarray(whole * sign[:, None] * sign)
 
 
 def transposition(party: Any, n_modes: int) -> FloatArray:
@@ -306,7 +306,7 @@ def _balanced(covariance: FloatArray) -> FloatArray:
         power = np.round(0.25 * np.log2(variance[..., n:] / variance[..., :n]))
     power = np.where(np.isfinite(power), power, 0.0)
     scale = np.exp2(np.concatenate([power, -power], axis=-1))
-    return covariance * scale[..., :, None] * scale[..., None, :]
+    return np.asarray(covariance * scale[..., :, None] * scale[..., None, :])
 
 
 def _deviation(covariance: FloatArray) -> FloatArray:
@@ -323,7 +323,7 @@ def _cholesky(covariance: FloatArray) -> FloatArray:
     """Lower triangular roots; `ScenarioError` if one is not positive definite."""
     correlation = _correlations(covariance)
     try:
-        root: FloatArray = np.linalg.cholesky(correlation)
+        root = np.asarray(np.linalg.cholesky(correlation), dtype=np.float64)
         return _deviation(covariance)[..., :, None] * root
     except np.linalg.LinAlgError:
         smallest = float(np.linalg.eigvalsh(correlation)[..., 0].min())
