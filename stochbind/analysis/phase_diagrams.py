@@ -144,7 +144,7 @@ def phase_diagram(
     exhaustive : bool
         Whether all points are computed, to check the others.
     progress : callable, optional
-        Called with the number of points computed, that of the grid, and zero.
+        Called with the number of points computed, that of the grid, and zero; at the end with that of the grid twice.
 
     Returns
     -------
@@ -191,6 +191,8 @@ def phase_diagram(
         return found.code
 
     grid = phase_grids.exhaustive(classes, shape) if exhaustive else phase_grids.adaptive(classes, shape, spacing)
+    if progress is not None:
+        progress(shape[0] * shape[1], shape[0] * shape[1], 0)
     refused = points.refused if points is not None else ""
     if (grid.code == IMPOSSIBLE).all():
         raise ScenarioError(f"No point of the diagram is a scenario: {refused}")

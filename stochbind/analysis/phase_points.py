@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -91,10 +92,13 @@ def axis_of(given: Axis | Mapping[str, Any], base: Scenario, *, with_units: bool
     """
     words = given.to_dict() if isinstance(given, Axis) else dict(given)
     name = words.pop("name", None)
-    # No dataset is made, so that a name may be one that datasets have already.
-    found, faults = read_axes(base, SweepTable(axis=[{**words, "name": "value"}]), "" if with_units else None)
+    try:
+        # No dataset is made, so that a name may be one that datasets have already.
+        found, faults = read_axes(base, SweepTable(axis=[{**words, "name": "value"}]), "" if with_units else None)
+    except ScenarioError as error:
+        faults = str(error).split("\n")
     if faults:
-        raise ScenarioError("\n".join(faults))
+        raise ScenarioError("\n".join(re.sub(r"^(SweepTable: |sweep\.)axis\[0\]", "axis", line) for line in faults))
     (axis,) = found
     for setting in axis.settings:
         if not all(isinstance(value, float) for value in setting.values):
@@ -150,9 +154,10 @@ class Points:
         for parameter, value in chosen:
             parameter.set(self._data, value)
         try:
-            return scenario_from_dict(self._data)
+            return scenario_from_dict(self._data, "")
         except StochbindError as error:
-            self.refused = self.refused or str(error)
+            where = ", ".join(f"{parameter.path} = {value:.6g}" for parameter, value in chosen)
+            self.refused = self.refused or f"At {where}: {str(error).removeprefix(': ')}"
             return None
 
 

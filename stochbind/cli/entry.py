@@ -16,7 +16,7 @@ from typing import NoReturn
 import typer
 
 from stochbind import errors
-from stochbind.cli import analysing, running, showing, studying
+from stochbind.cli import analysing, diagrams, running, showing, studying
 from stochbind.cli.common import say
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ running.register(app)
 showing.register(app)
 analysing.register(app)
 studying.register(app)
+diagrams.register(app)
 
 _EXIT_CODES: tuple[tuple[type[errors.StochbindError], int], ...] = (
     (errors.StoreDamagedError, 3),
