@@ -205,7 +205,8 @@ def squeezed_pair(
     .. math:: V = \frac{M}{2s + \gamma} + \left(\frac12 - \frac{M}{2s + \gamma}\right)e^{-(2s + \gamma)t}
 
     and the other with :math:`-s` in place of :math:`s`. Without gas the limit is :math:`D_{11}/2s`: below the vacuum
-    only if the recoil is below the coupling.
+    only if the recoil is below the coupling. Where :math:`\sin kd` is not zero, the correlated recoil tilts the ellipse
+    of noise, and quadratures between the two may be quieter; `squeezing_threshold` counts them.
 
     Parameters
     ----------
@@ -252,9 +253,9 @@ def squeezed_pair(
 def squeezing_threshold(distance_phase: Any, strength: Any) -> FloatArray:
     r"""Recoil from which on a running phase squeezes nothing of the ground state, :math:`g\sqrt{(1+|\cos kd|)/2}`.
 
-    In the rotating-wave approximation, and of all quadratures: for that of the difference mode alone
+    In the rotating-wave approximation, and of all quadratures: for the one of the difference mode that decays,
     :math:`g|\cos kd|` is enough. It is never above g. Beyond the approximation there is squeezing of the order of
-    :math:`g/\omega` at any recoil, within a period: so small because it is not built up.
+    :math:`g/\omega` at any recoil, for a part of a period, since any change of a trap squeezes a little.
 
     Parameters
     ----------
