@@ -155,6 +155,7 @@ class _Search:
         self.family, self.grid = family, grid
         self.low, self.high = float(grid[0]), float(grid[-1])
         self.step = float(grid[1] - grid[0])
+        self._matrices: dict[float, npt.NDArray[Any]] = {}
         self._forms: dict[float, Triangular] = {}
         first = dynamics(family(self.low)).matrix
         self._kind = first.dtype, first.shape
@@ -169,12 +170,15 @@ class _Search:
 
     def matrix(self, parameter: float) -> npt.NDArray[Any]:
         """A [1/s] at a value of the parameter, in balanced coordinates."""
+        if parameter in self._matrices:
+            return self._matrices[parameter] / self.scale[:, None] * self.scale
         matrix = dynamics(self.family(parameter)).matrix
         if (matrix.dtype, matrix.shape) != self._kind:
             raise ScenarioError(
                 f"`family` must give equations of one kind and size, but gives {self._kind[0]} {self._kind[1]} and, at "
                 f"{parameter:.6g}, {matrix.dtype} {matrix.shape}."
             )
+        self._matrices[parameter] = matrix
         return matrix / self.scale[:, None] * self.scale
 
     def form(self, parameter: float) -> Triangular:

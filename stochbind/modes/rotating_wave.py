@@ -1,8 +1,8 @@
 r"""Underdamped arrays in a rotating frame: one complex amplitude for each oscillator, and what that leaves out.
 
 :math:`a_j = (z_j + ip_j)e^{i\omega t}/\sqrt2`, with z and p in units of :math:`\sqrt{\hbar/m_j\Omega_j}` and
-:math:`\sqrt{\hbar m_j\Omega_j}`, obeys :math:`\dot a = -iHa + \xi` as long as couplings, damping rates and detunings are
-slow: what turns at :math:`2\omega` is left out.
+:math:`\sqrt{\hbar m_j\Omega_j}`, obeys :math:`\dot a = -iHa + \xi` as long as couplings, damping rates and
+detunings are slow: what turns at :math:`2\omega` is left out.
 """
 
 from __future__ import annotations
@@ -123,8 +123,9 @@ def rotating_frame(array: Oscillators, frequency: float | None = None) -> Rotati
     mean = float(own.mean() if frequency is None else checks.array("frequency", frequency, ()))
     momentum = np.sqrt(np.outer(array.mass * own, array.mass * own))
     action = 1.0 if array.reduced else constants.hbar
+    matrix = np.diag(own - mean - 0.5j * array.friction / array.mass) - array.coupling / (2.0 * momentum)
     return RotatingFrame(
-        H=np.diag(own - mean - 0.5j * array.friction / array.mass) - array.coupling / (2.0 * momentum),
+        H=matrix.astype(np.complex128),
         symmetric_noise=array.force_noise / (action * momentum),
         frequency=mean,
         reduced=array.reduced,
