@@ -8,7 +8,7 @@ import pytest
 
 import stochbind as sb
 from stochbind.errors import NoiseError, PlanError, ScenarioError
-from stochbind.optics import pairs
+from stochbind.optics import beams, binding, pairs
 from stochbind.oscillators import Oscillators
 from stochbind.quantum import entanglement, squeezing, states, symplectic
 from stochbind.quantum import master_equation as me
@@ -293,6 +293,24 @@ def np_edge(equation, party):
     block = me.dissipator(me.partially_transposed(equation, party))
     n = len(block) // 2
     return -np.linalg.eigvalsh(block[:n, :n])[0]
+
+
+@pytest.mark.parametrize(("angle", "kd"), [(np.pi / 2, 1.41003), (0.0, 2.22948)])
+def test_near_fields_may_entangle(angle, kd):
+    """Closer than that, coupling exceeds recoil; in the far field only below kd = 1.01, or never."""
+    wavelength, waist = 1064e-9, 0.8e-6
+    k = 2 * np.pi / wavelength
+    field = beams.linear_polarization(np.full(2, 1e7), phase=np.zeros(2), angle=np.full(2, angle))
+    found = []
+    for near in (True, False):
+        for ratio in (0.9999, 1.0001):
+            position = np.array([[0.0, 0.0], [ratio * kd / k, 0.0]])
+            z_r = beams.rayleigh_range(wavelength, waist)
+            light = binding.binding(position, field, np.full(2, 4e-21), k, z_r, far_field=not near)
+            rates = pairs.rates_from(light.coupling, light.diffusion, 1e-18, 3e5)
+            assert pairs.completely_positive(rates)
+            found.append(bool(entanglement.never_entangles(rates)))
+    assert found == [False, True, True, True]
 
 
 def test_negativity_never_grows_above_the_edge():
