@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stochbind.checks import FloatArray
-from stochbind.propagation import EXTENDED_PRECISION_UP_TO, covariance_root, lyapunov
+from stochbind.propagation import EXTENDED_PRECISION_UP_TO, LARGEST_COVARIANCE_ERROR, covariance_root, lyapunov
 
-#: Doublings of time after which a covariance that has not settled never will.
-MOST_DOUBLINGS = 100
+#: Doublings of time multiply rounding errors, too. Where these would reach this, what has not settled never will.
+LARGEST_DRIFT = 0.01
 #: The propagator of errors is gone when its largest element is below this.
 GONE = 1e-20
 
@@ -132,8 +132,9 @@ def settled(step: Filtering) -> tuple[Any, bool]:
     found : bool
         Whether it settles.
     """
+    doublings = int(np.log2(LARGEST_DRIFT / np.finfo(np.asarray(step.matrix).dtype).eps))
     with np.errstate(over="ignore", invalid="ignore"):
-        for _ in range(MOST_DOUBLINGS):
+        for _ in range(doublings):
             if not all(np.isfinite(part).all() for part in step):
                 break
             if np.abs(step.matrix).max() <= GONE:
@@ -169,9 +170,10 @@ def steady_covariance(drift: FloatArray, noise: FloatArray, information: FloatAr
     for _ in range(2):
         half = a @ solution
         residual = half + half.T + n - solution @ s @ solution
-        step, found = lyapunov((a - solution @ s).astype(np.float64), _symmetric(residual).astype(np.float64))
+        step, _ = lyapunov((a - solution @ s).astype(np.float64), _symmetric(residual).astype(np.float64))
         solution = _symmetric(solution + step.astype(kind))
-    return np.asarray(solution, dtype=np.float64), bool(np.isfinite(solution).all())
+    result = np.asarray(solution, dtype=np.float64)
+    return result, bool(np.abs(step).max() <= LARGEST_COVARIANCE_ERROR * np.abs(result).max())
 
 
 def _symmetric(matrix: Any) -> Any:
