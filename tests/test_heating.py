@@ -1,6 +1,7 @@
 """Heating rates of normal modes: closed forms, exact moments, least squares by statsmodels, and simulated releases."""
 
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,6 +199,18 @@ def test_motion_is_correlated_without_coupling():
     np.testing.assert_allclose(heating.noise_correlation(silent), [[1, 0], [0, 0]], atol=1e-12)
 
 
+def test_each_mode_has_a_temperature_of_its_own(release):
+    """In the steady state, k_B T_pm = k_B T + (D11 +- Re D12) / (m gamma)."""
+    array = at_pressure(release, 0.1).oscillators()
+    second = array.langevin().stationary_covariance()
+    d, damping = array.diffusion.real, array.friction[0] * array.boltzmann
+    differential, common = 300 + (d[0, 0] - d[0, 1]) / damping, 300 + (d[0, 0] + d[0, 1]) / damping
+    for function in (temperatures.mode_kinetic_temperature, temperatures.mode_position_temperature):
+        found = function(array, second)
+        np.testing.assert_allclose(found, [differential, common], rtol=1e-6)
+        assert np.abs(found - found[::-1]).min() > 0.02  # the twin: uncorrelated recoil
+
+
 def simulated(array, *, interval, n_steps, n_trajectories, seed=1, initial="ground"):
     return sb.simulate(
         array,
@@ -317,3 +330,19 @@ def test_analysis_of_a_release(release, tmp_path):
     assert turned.exact < -0.1
     assert abs(turned.z) > 5
     assert "heating" not in sb.analyse(record, initial="thermal").sections
+
+
+def test_the_figure(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(SCENARIOS.parent / "scripts" / "figures"))
+    import reheating as script
+
+    monkeypatch.setattr(sys, "argv", ["figure", str(tmp_path)])
+    monkeypatch.setattr(script, "TRAJECTORIES", 64)
+    script.main()
+    for name in ("reheating", "saving"):
+        sys.modules.pop(name)
+    said = capsys.readouterr().out
+    assert "15 % at 2.28 um, 10 % at 3.43 um" in said
+    assert "\n2.3962 um: +" in said
+    assert "exact +14.19%" in said
+    assert (tmp_path / "reheating.png").stat().st_size > 10_000

@@ -5,6 +5,7 @@ amplitudes corrected.
 """
 
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -229,3 +230,19 @@ def test_analysis_of_a_run(tmp_path):
     hidden = sb.analyse(sb.open(tmp_path / "run.zarr"), scenario.model_copy(update={"coupling": ((0, 0.1), (0, 0))}))
     assert "heating" not in hidden.sections
     assert any(note.startswith("Quasi-modes are left out: ") for note in hidden.notes)
+
+
+def test_the_figure(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(SCENARIOS.parent / "scripts" / "figures"))
+    import saturation as script
+
+    monkeypatch.setattr(sys, "argv", ["figure", str(tmp_path)])
+    monkeypatch.setattr(script, "TRAJECTORIES", 256)
+    script.main()
+    for name in ("saturation", "saving"):
+        sys.modules.pop(name)
+    said = capsys.readouterr().out
+    assert "rotating frame: saturates at " in said
+    assert "exact 5.747" in said
+    assert "exact 77.002" in said
+    assert (tmp_path / "saturation.png").stat().st_size > 10_000

@@ -25,7 +25,7 @@ from stochbind.analysis.passes import cut, read
 from stochbind.analysis.statistics import Estimate, jackknife, weighted_mean
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import ScenarioError
-from stochbind.modes.decomposition import decompose
+from stochbind.modes import spectrum
 from stochbind.oscillators import Oscillators
 from stochbind.quantum.quadratures import quadratures
 
@@ -161,14 +161,14 @@ def quasi_modes(array: Oscillators) -> QuasiModes:
     """
     equations = quadratures(array)
     n = array.n_oscillators
-    found = decompose(equations.drift_matrix)
-    kept = np.flatnonzero(found.once & (found.value.imag < 0.0))
+    found = spectrum.modes(equations)
+    kept = np.flatnonzero(found.frequency.real > 0.0)
     if (found.order[kept] > 1).any():
         raise ScenarioError(
             "Quasi-modes need eigenvectors of their own, but the array is at an exceptional point; change its coupling "
             "or its frequencies."
         )
-    kept = kept[np.argsort(-found.value[kept].real, kind="stable")]
+    kept = kept[np.argsort(-found.frequency[kept].imag, kind="stable")]
     left = found.left[:, kept] / np.linalg.norm(found.left[:, kept], axis=0)
     # [z, p] = i, so that the commutator of the amplitude is i u^+ J u with J = [[0, 1], [-1, 0]].
     commutator = 1j * np.sum(left[:n].conj() * left[n:] - left[n:].conj() * left[:n], axis=0)
@@ -179,7 +179,7 @@ def quasi_modes(array: Oscillators) -> QuasiModes:
         )
     left = left / np.sqrt(commutator.real)
     noise = np.einsum("ik,ij,jk->k", left.conj(), equations.noise_covariance, left).real
-    return QuasiModes(found.value[kept] / equations.time_unit, left, noise / equations.time_unit)
+    return QuasiModes(-1j * found.frequency[kept], left, noise / equations.time_unit)
 
 
 def quasi_amplitudes(dataset: xr.Dataset, array: Oscillators) -> ComplexArray:
