@@ -158,14 +158,17 @@ def sections_of_derived_quantities():
     """What the documentation says of the derived quantities of each kind."""
     text = (Path(SCENARIO).parent.parent / "docs" / "scenarios.md").read_text(encoding="utf-8")
     text = text.partition("## Derived quantities")[2].partition("\n## ")[0]
-    kinds = ["dipoles", "tweezers", "oscillators"]
+    kinds = ["dipoles", "tweezers", "oscillators", "array"]
     starts = [text.index(f'Of `kind = "{kind}"`') for kind in kinds]
     return {kind: text[a:b] for kind, a, b in zip(kinds, starts, [*starts[1:], None], strict=True)}
 
 
 @pytest.mark.parametrize(
     "name",
-    ["silicon_pair", "ellipsoid_pair", "unidirectional_pair", "nonlinear_pair", "cold_to_hot_pair", "overdamped"],
+    [
+        *("silicon_pair", "ellipsoid_pair", "unidirectional_pair", "nonlinear_pair", "cold_to_hot_pair", "overdamped"),
+        *("square_lattice", "directional_chain"),
+    ],
 )
 def test_every_derived_quantity_is_documented(name):
     if name == "overdamped":

@@ -305,12 +305,16 @@ TWEEZER_MISTAKES = [
         'line 3: units: is not a field of this kind of scenario, but of kind = "oscillators".',
     ]),
     # kinds
-    ('kind = "tweezers"\n', "", ['must say kind = "tweezers" or kind = "dipoles" or kind = "oscillators".']),
+    ('kind = "tweezers"\n', "", [
+        'must say kind = "tweezers" or kind = "dipoles" or kind = "oscillators" or kind = "array".',
+    ]),
     ('"tweezers"', '"Tweezers"', [
-        'line 3: must say kind = "tweezers" or kind = "dipoles" or kind = "oscillators", but says kind = \'Tweezers\'.',
+        'line 3: must say kind = "tweezers" or kind = "dipoles" or kind = "oscillators" or kind = "array", '
+        "but says kind = 'Tweezers'.",
     ]),
     ('"tweezers"', "3", [
-        'line 3: must say kind = "tweezers" or kind = "dipoles" or kind = "oscillators", but says kind = 3.',
+        'line 3: must say kind = "tweezers" or kind = "dipoles" or kind = "oscillators" or kind = "array", '
+        "but says kind = 3.",
     ]),
     # tables
     ("[gas]", "[[gas]]", [
@@ -397,7 +401,7 @@ TWEEZER_MISTAKES = [
         "line 42: run.seed: must be less than 9223372036854775808, but is 9223372036854775808.",
     ]),
     ("seed = 1", 'initial = "Thermal"', [
-        "line 42: run.initial: must be 'thermal', 'stationary' or 'rest', but is 'Thermal'.",
+        "line 42: run.initial: must be 'thermal', 'stationary', 'rest' or 'ground', but is 'Thermal'.",
     ]),
     ('"2 us"', "2e-6", ['line 39: run.step: must have a unit, such as "2 us", but is 2e-06.']),
     ('"2 us"', '"500 kHz"', ["line 39: run.step: must be a time, such as \"2 us\", but is '500 kHz'."]),

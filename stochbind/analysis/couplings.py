@@ -69,7 +69,7 @@ def couplings(scenario: TweezerScenario, distance: Any, phase: Any) -> FloatArra
     angle = checks.array("phase", phase, ("p",))
     line = scenario.position[1] - scenario.position[0]
     line = line / np.linalg.norm(line)
-    given = np.array([particle.phase for particle in scenario.particle[:2]])
+    given = np.array([particle.phase for particle in scenario.spheres[:2]])
     in_phase = scenario.field[:2] * np.exp(-1j * given)[:, None]
     ahead = in_phase * np.array([[1j], [1.0]])
     alpha = (scenario.susceptibility * particles.sphere_volume(scenario.radius))[:2]
@@ -118,5 +118,5 @@ def coupling_plane(scenario: TweezerScenario, n_points: int = 181) -> CouplingPl
         length = points.distance_phase / k
         shown = length >= distance[0]
         one_way.append(np.column_stack([points.phase[shown], length[shown]]))
-    turned = (scenario.particle[0].phase - scenario.particle[1].phase) % (2.0 * math.pi)
+    turned = (scenario.spheres[0].phase - scenario.spheres[1].phase) % (2.0 * math.pi)
     return CouplingPlane(phase, distance, found, (turned, given), (one_way[0], one_way[1]))

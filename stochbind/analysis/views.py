@@ -171,7 +171,7 @@ def layout(scenario: DipoleScenario | TweezerScenario) -> Scene:
             focus,
             scenario.light.waist,
         )
-        for particle, focus in zip(scenario.particle, position, strict=True)
+        for particle, focus in zip(scenario.spheres, position, strict=True)
     ]
     return Scene(position, scenario.radius, tuple(beams), scenario.axes, scenario.light.wavelength)
 

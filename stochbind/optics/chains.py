@@ -24,6 +24,9 @@ from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import ScenarioError
 from stochbind.optics.lattices import finite_number, positive_number
 
+#: Steps of Newton's method for equal frequencies, and the largest field, relative to that of the first.
+_MOST_STEPS, _LARGEST_FIELD = 50, 10.0
+
 
 def couplings(
     position: Any, phase: Any, coupling_rate: float = 1.0, *, polarization: float | None = None
@@ -257,6 +260,55 @@ def stability_limit(coupling: Any, frequency: float, damping_rate: float) -> flo
     below = half + np.sqrt(half**2 + 4.0 * gamma**2 * value.imag**2)
     largest = float(below.max())
     return gamma**2 / largest if largest > 0 else math.inf
+
+
+def equalising_fields(relative_coupling: Any) -> FloatArray:
+    r"""Field amplitudes at which all particles of an array have the frequency of the first, optical binding included.
+
+    A trap is stiffer by the square of its field e, and a coupling by the product of two:
+    :math:`e_j^2 + \sum_k r_{jk} e_j e_k` is made equal for all j, with :math:`e_1 = 1`, by Newton's method from equal
+    fields.
+
+    Parameters
+    ----------
+    relative_coupling : (N, N) float
+        r: couplings of identical particles over the stiffness of a trap alone, all fields being equal.
+
+    Returns
+    -------
+    (N,) float
+        e, relative to the field of the first.
+
+    Raises
+    ------
+    ScenarioError
+        If there are no such fields near equal ones.
+
+    References
+    ----------
+    PRA, text above eq. (96), where the renormalized spring constants are assumed to be equal.
+    """
+    ratio = checks.array("relative_coupling", relative_coupling, ("N", "N"))
+    field = np.ones(len(ratio))
+    for _ in range(_MOST_STEPS):
+        bound = field * (field + ratio @ field)
+        slope = np.diag(2.0 * field + ratio @ field) + field[:, None] * ratio
+        matrix = slope[1:] - slope[0]
+        missing = bound[1:] - bound[0]
+        with np.errstate(all="ignore"):
+            try:
+                step = np.linalg.solve(matrix[:, 1:], missing)
+            except np.linalg.LinAlgError:
+                break
+        field[1:] -= step
+        if not ((field > 0) & (field < _LARGEST_FIELD)).all():
+            break
+        if np.abs(step).max(initial=0.0) < 1e-13:
+            return field
+    raise ScenarioError(
+        "No powers of the tweezers make all frequencies equal; the particles are bound too strongly: put them farther "
+        "apart."
+    )
 
 
 def checked_array(coupling: Any, frequency: Any, damping_rate: Any) -> tuple[FloatArray, float, float]:

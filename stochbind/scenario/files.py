@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from stochbind.checks import short
 from stochbind.errors import ScenarioError
 from stochbind.scenario import faults
+from stochbind.scenario.arrays import ArrayScenario
 from stochbind.scenario.base import Scenario
 from stochbind.scenario.dipoles import DipoleScenario
 from stochbind.scenario.oscillators import OscillatorScenario
@@ -27,9 +28,11 @@ _KINDS: dict[str, type[BaseModel]] = {
     "tweezers": TweezerScenario,
     "dipoles": DipoleScenario,
     "oscillators": OscillatorScenario,
+    "array": ArrayScenario,
 }
+_WITH_UNITS = ("oscillators", "array")  # kinds that may be in reduced units
 _ADAPTER: TypeAdapter[Scenario] = TypeAdapter(
-    Annotated[TweezerScenario | DipoleScenario | OscillatorScenario, Field(discriminator="kind")]
+    Annotated[TweezerScenario | DipoleScenario | OscillatorScenario | ArrayScenario, Field(discriminator="kind")]
 )
 # What must not reach tomllib: a deep dotted key, which takes time and memory with the square of its length, and an
 # integer of thousands of digits, which Python does not write back. Strings and comments are passed over.
@@ -145,7 +148,7 @@ def json_schema() -> dict[str, Any]:
 
 def _validate(data: Any, origin: str, text: str, *, in_file: bool) -> Scenario:
     require_shallow(data, origin)
-    reduced = isinstance(data, dict) and data.get("kind") == "oscillators" and data.get("units") == "reduced"
+    reduced = isinstance(data, dict) and data.get("kind") in _WITH_UNITS and data.get("units") == "reduced"
     context = {"file": in_file, "reduced": reduced}
     try:
         return _ADAPTER.validate_python(data, context=context)

@@ -15,12 +15,13 @@ from stochbind.checks import ComplexArray, FloatArray
 from stochbind.errors import NoiseError, ScenarioError
 from stochbind.fields import TweezerForces
 from stochbind.forces import Force
-from stochbind.optics import approximations, beams, binding, particles, polarizability
+from stochbind.optics import approximations, beams, binding, chains, particles, polarizability
 from stochbind.optics.approximations import Deviation
 from stochbind.optics.dipoles import Dipoles
 from stochbind.optics.trapped import TrappedDipoles
 from stochbind.optics.waves import parallel_tweezers
 from stochbind.oscillators import Oscillators
+from stochbind.scenario import tweezer_notes
 from stochbind.scenario.base import (
     LARGEST_COMPARED,
     LARGEST_MODEL_ERROR,
@@ -29,25 +30,37 @@ from stochbind.scenario.base import (
     Scenario,
     derived_errors,
 )
+from stochbind.scenario.lattices import TweezerLattice
 from stochbind.scenario.spheres import Gas, Light, Sphere
-
-#: Barrier, in thermal energies, below which a note says that a particle leaves its tweezer.
-LOWEST_BARRIER = 10.0
 
 
 class TweezerScenario(Scenario):
-    """N spheres in N parallel tweezers, coupled along the beams by optical binding."""
+    """N spheres in N parallel tweezers, coupled along the beams by optical binding.
+
+    With a `lattice` there is one particle, which is put at each of its places; its own position and phase are those of
+    the first, or of the centre of a ring.
+    """
 
     kind: Literal["tweezers"] = "tweezers"
     light: Light
     gas: Gas
     particle: Annotated[tuple[Sphere, ...], Field(min_length=1, max_length=10_000)]
+    lattice: TweezerLattice | None = None
 
     def _check_physics(self) -> None:
+        if self.lattice is not None and len(self.particle) > 1:
+            raise ValueError(
+                f"`lattice` is for one particle that is put at each place, but there are {len(self.particle)}; leave "
+                "one table [[particle]]"
+            )
         if self.light.waist < self.light.wavelength / math.pi:
             raise ValueError(
                 f"light.waist must be at least wavelength/pi = {self.light.wavelength / math.pi:.6g} m for a Gaussian "
                 f"beam, but is {self.light.waist:.6g} m"
+            )
+        if self.full and self.lattice is not None and self.lattice.equal_frequencies:
+            raise ValueError(
+                'lattice.equal_frequencies needs light.forces = "linear", as frequencies are those at the foci'
             )
         if self.full and self.light.binding != "exact":
             raise ValueError(
@@ -110,7 +123,19 @@ class TweezerScenario(Scenario):
     @property
     def n_particles(self) -> int:
         """Number of particles N."""
-        return len(self.particle)
+        return len(self.spheres)
+
+    @cached_property
+    def spheres(self) -> tuple[Sphere, ...]:
+        """All spheres, those of a lattice one by one; their powers are those given, and `peak_field` has the tuned."""
+        if self.lattice is None:
+            return self.particle
+        (one,) = self.particle
+        places = np.array(one.position) + self.lattice.places(self.lattice.spacing)
+        return tuple(
+            one.model_copy(update={"position": tuple(map(float, place)), "phase": one.phase + float(phase)})
+            for place, phase in zip(places, self.lattice.phase, strict=True)
+        )
 
     @property
     def full(self) -> bool:
@@ -130,50 +155,60 @@ class TweezerScenario(Scenario):
     @property
     def position(self) -> FloatArray:
         """Foci in the plane z = 0 [m], shape (N, 2)."""
-        return np.array([p.position for p in self.particle])
+        return np.array([p.position for p in self.spheres])
 
     @property
     def radius(self) -> FloatArray:
         """Radii [m], shape (N,)."""
-        return np.array([p.radius for p in self.particle])
+        return np.array([p.radius for p in self.spheres])
 
     @property
     def mass(self) -> FloatArray:
         """Masses [kg], shape (N,)."""
-        density: FloatArray = np.array([p.density for p in self.particle])
+        density: FloatArray = np.array([p.density for p in self.spheres])
         return particles.sphere_volume(self.radius) * density
 
     @property
     def susceptibility(self) -> FloatArray:
         """Electric susceptibilities of the spheres, shape (N,)."""
         permittivity = [
-            p.permittivity if p.permittivity is not None else (p.refractive_index or 0.0) ** 2 for p in self.particle
+            p.permittivity if p.permittivity is not None else (p.refractive_index or 0.0) ** 2 for p in self.spheres
         ]
         return particles.sphere_susceptibility(np.array(permittivity))
 
-    @property
+    @cached_property
     def peak_field(self) -> FloatArray:
         """Field amplitudes at the foci [V/m], shape (N,)."""
-        return np.array(
+        given = np.array(
             [
                 p.peak_field
                 if p.peak_field is not None
                 else float(beams.peak_field(np.array(p.power or 0.0), self.light.waist))
-                for p in self.particle
+                for p in self.spheres
             ]
         )
+        if self.lattice is None or not self.lattice.equal_frequencies:
+            return given
+        equal = self._binding(self._field(given)).coupling / self._trap_stiffness(given)[:, None]
+        return given * chains.equalising_fields(equal)
 
     @property
     def field(self) -> ComplexArray:
         """Complex field amplitudes along x and y at the foci [V/m], shape (N, 2)."""
-        phase = np.array([p.phase for p in self.particle])
-        return beams.linear_polarization(self.peak_field, phase, np.array([p.polarization for p in self.particle]))
+        return self._field(self.peak_field)
+
+    def _field(self, amplitude: FloatArray) -> ComplexArray:
+        phase = np.array([p.phase for p in self.spheres])
+        return beams.linear_polarization(amplitude, phase, np.array([p.polarization for p in self.spheres]))
 
     @property
     def trap_stiffness(self) -> FloatArray:
         """Stiffness of each tweezer alone [N/m], shape (N,)."""
+        return self._trap_stiffness(self.peak_field)
+
+    def _trap_stiffness(self, amplitude: FloatArray) -> FloatArray:
         volume = particles.sphere_volume(self.radius)
-        return beams.axial_stiffness(self.susceptibility, volume, self.peak_field, self.rayleigh_range)
+        return beams.axial_stiffness(self.susceptibility, volume, amplitude, self.rayleigh_range)
 
     @property
     def far_field_error(self) -> FloatArray:
@@ -213,17 +248,20 @@ class TweezerScenario(Scenario):
             self.susceptibility * volume, self.peak_field, self.wavenumber, self.rayleigh_range
         )
 
-    @cached_property
-    def binding(self) -> binding.Binding:
-        """Coupling, stiffness shift, force and recoil diffusion by the scattered light."""
+    def _binding(self, field: ComplexArray) -> binding.Binding:
         return binding.binding(
             self.position,
-            self.field,
+            field,
             self.susceptibility * particles.sphere_volume(self.radius),
             self.wavenumber,
             self.rayleigh_range,
             far_field=self.light.binding == "far_field",
         )
+
+    @cached_property
+    def binding(self) -> binding.Binding:
+        """Coupling, stiffness shift, force and recoil diffusion by the scattered light."""
+        return self._binding(self.field)
 
     def oscillators(self) -> Oscillators:
         """The coupled oscillators: displacements along z from the mechanical equilibrium."""
@@ -256,8 +294,8 @@ class TweezerScenario(Scenario):
         ScenarioError
             If the waist is below half a wavelength, where the paraxial field of a tweezer fails.
         """
-        angle = np.array([p.polarization for p in self.particle])
-        phase = np.array([p.phase for p in self.particle])
+        angle = np.array([p.polarization for p in self.spheres])
+        phase = np.array([p.phase for p in self.spheres])
         light = parallel_tweezers(self.position, self.light.wavelength, self.light.waist, self.peak_field, phase, angle)
         permittivity = (3.0 + 2.0 * self.susceptibility) / (3.0 - self.susceptibility)
         each = [
@@ -287,7 +325,7 @@ class TweezerScenario(Scenario):
             stiffness=stiffness,
             friction=self.gas.friction(self.radius),
             bath_temperature=np.array(
-                [p.bath_temperature if p.bath_temperature is not None else self.gas.temperature for p in self.particle]
+                [p.bath_temperature if p.bath_temperature is not None else self.gas.temperature for p in self.spheres]
             ),
             coupling=coupling,
             diffusion=light.diffusion,
@@ -325,11 +363,7 @@ class TweezerScenario(Scenario):
             "trap_angular_frequency": Derived(omega, "rad/s", "of the tweezer alone"),
             "trap_frequency": Derived(omega / (2 * math.pi), "Hz", "of the tweezer alone"),
             "binding_stiffness": Derived(binding_stiffness, "N/m", "K_j: stiffness added by optical binding"),
-            "angular_frequency": Derived(
-                bound,
-                "rad/s",
-                "with optical binding, the others held fixed",
-            ),
+            "angular_frequency": Derived(bound, "rad/s", "with optical binding, the others held fixed"),
             "coupling": Derived(array.coupling, "N/m", "C[j, k]: force on j per displacement of k"),
             "coupling_rate": Derived(
                 array.coupling / pair, "rad/s", "C[j, k] over 2 sqrt(m_j w_j m_k w_k), w: angular_frequency"
@@ -361,40 +395,4 @@ class TweezerScenario(Scenario):
 
     def notes(self) -> list[str]:
         """Warnings about the validity of the model for these numbers, one sentence each."""
-        z_r = self.rayleigh_range
-        result = []
-        shift, softening = self.pushed_equilibrium
-        j = int(softening.argmin())
-        if softening[j] < 0.95 and not self.full:
-            result.append(
-                f"Radiation pressure moves particle {j} by {shift[j]:.0%} of the Rayleigh range, where its trap is "
-                f"{1.0 - softening[j]:.0%} softer than at the focus; the model takes stiffness and couplings at the "
-                "focus."
-            )
-        permittivity = (3.0 + 2.0 * self.susceptibility) / (3.0 - self.susceptibility)
-        mie = 0.6 * (self.wavenumber * self.radius) ** 2 * np.abs(permittivity - 2.0) / (permittivity + 2.0)
-        j = int(mie.argmax())
-        if mie[j] > LARGEST_MODEL_ERROR:
-            result.append(
-                f"Particle {j} is not small beside the wavelength: its polarizability differs from Mie's by about "
-                f"{mie[j]:.0%}."
-            )
-        equations = self.langevin()
-        if self.full:
-            height = self.barrier / np.maximum(self._oscillators.thermal_energy, 1e-300)
-            j = int(height.argmin())
-            if height[j] < LOWEST_BARRIER:
-                result.append(
-                    f"The barrier that keeps particle {j} in its tweezer against radiation pressure is "
-                    f"{height[j]:.2g} k_B T high: sooner or later a trajectory leaves it."
-                )
-        elif equations.steady is not None:
-            spread = np.sqrt(np.diagonal(equations.steady.covariance)) * equations.unit
-            ratio = spread[: self.n_particles] / z_r
-            if ratio.max() > 0.1:
-                j = int(ratio.argmax())
-                result.append(
-                    f"The steady motion of particle {j} spreads over {ratio[j]:.0%} of the Rayleigh range, where the "
-                    "trap is no longer harmonic."
-                )
-        return result
+        return tweezer_notes.notes(self)
