@@ -4,7 +4,9 @@ import csv
 import json
 import math
 import re
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -227,10 +229,10 @@ def test_areas_of_fig_3a():
 # Scenarios
 
 
-@pytest.mark.parametrize(("classify", "second"), [("stability", power_axis(41)), ("regimes", distance_axis(41))])
+@pytest.mark.parametrize(("classify", "second"), [("stability", power_axis(33)), ("regimes", distance_axis(33))])
 def test_adaptive_is_exhaustive_for_scenarios(rieser, classify, second):
-    found = phase_diagram(rieser, phase_axis(49), second, classify, coarse=4)
-    whole = phase_diagram(rieser, phase_axis(49), second, classify, exhaustive=True)
+    found = phase_diagram(rieser, phase_axis(41), second, classify, coarse=4)
+    whole = phase_diagram(rieser, phase_axis(41), second, classify, exhaustive=True)
     np.testing.assert_array_equal(found.code, whole.code)
     assert found.fraction_computed < 1
     assert whole.fraction_computed == 1
@@ -314,6 +316,13 @@ def test_one_way_and_equal_tweezers(rieser):
         **{"particle[0].phase": float(one_way.x.value[i]), "particle[1].position[0]": float(one_way.y.value[j])},
     ).binding.coupling
     assert abs(coupling[0, 1]) > 2 * abs(coupling[1, 0])
+
+
+@pytest.mark.parametrize(("n", "spacing"), [(13, 1), (49, 2), (100, 4), (400, 16), (700, 16)])
+def test_the_first_lattice_has_enough_cells(n, spacing):
+    side = PlaneAxis("x", np.arange(float(n)))
+    empty = phase_diagram(lambda x, y: 0 * x.astype(int), side, side)
+    np.testing.assert_array_equal(np.diff(np.flatnonzero(empty.computed[0]))[:-1], spacing)
 
 
 def test_unstable_modes_and_a_rule_of_ones_own(rieser):
@@ -570,3 +579,38 @@ def test_figures_draw_what_they_are_given(rieser):
     detuning = np.linspace(-1, 5, 20)
     diagrams.eigenfrequency_curves(right, detuning, pair_diagram(1.0, 1.2, detuning).eigenfrequency, points=[2.0])
     assert len(right.lines) == 5
+
+
+@pytest.fixture(scope="module")
+def script():
+    """The script of the figures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parent.parent / "scripts" / "figures"))
+        import phase_diagrams
+
+        yield phase_diagrams
+    for name in ("phase_diagrams", "saving"):
+        sys.modules.pop(name)
+
+
+def test_the_rotating_frame_and_the_full_drift_differ_little(script):
+    rotating = script.plane(120)
+    fraction = [np.mean(rotating.code != script.plane(120, frequency).code) for frequency in (25.0, 50.0)]
+    assert fraction == pytest.approx([0.0146, 0.0070], abs=0.002)
+    # the area inside the exceptional points, over the plane of 16 by 3
+    area = 4 * (0.5 * 3 * math.sqrt(8) - 0.5 * math.acosh(3))
+    cut = 4 * np.maximum(0, np.sqrt(np.linspace(1, 3, 9001) ** 2 - 1))
+    beyond = np.maximum(0, 2 * np.linspace(1, 3, 9001) + cut / 2 - 12).mean() * 2
+    assert rotating.areas()["broken"] == pytest.approx((area - beyond) / 48, abs=0.004)
+
+
+def test_the_script_writes_figures(script, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["figure", str(tmp_path)])
+    script.main(60, 13)
+    assert {path.name for path in tmp_path.iterdir()} == {"phase_diagrams.png", "growth_of_a_pair.png"}
+    shipped = Path(__file__).parent.parent / "docs" / "images"
+    for path in tmp_path.iterdir():
+        assert 10_000 < (shipped / path.name).stat().st_size < 150_000
+    said = capsys.readouterr().out
+    assert "the two differ in 0.01" in said
+    assert "1e-6 mbar: unstable: 0.2" in said

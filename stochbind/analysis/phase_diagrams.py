@@ -26,6 +26,8 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 #: Code of a point whose numbers make no scenario, and its name.
 IMPOSSIBLE, IMPOSSIBLE_NAME = -1, "no scenario"
+#: Cells of the first lattice along an axis, by default, if there are as many.
+_FEWEST_CELLS = 24
 #: Classes at places along both axes, counted in points of the grid.
 _Evaluate = Callable[[npt.NDArray[Any], npt.NDArray[Any]], Classes]
 
@@ -117,7 +119,7 @@ def phase_diagram(
     classify: str | Callable[[Scenario], int] = "stability",
     *,
     names: Sequence[str] = (),
-    coarse: int = 16,
+    coarse: int | None = None,
     exhaustive: bool = False,
     progress: Callable[[int, int, int], None] | None = None,
 ) -> PhaseDiagram:
@@ -139,8 +141,9 @@ def phase_diagram(
         from 0 on.
     names : sequence of str
         Names of the classes, if a function gives them.
-    coarse : int
-        Spacing of the first lattice, in points of the grid; a power of two. Areas smaller than this can be missed.
+    coarse : int, optional
+        Spacing of the first lattice, in points of the grid; a power of two. Areas smaller than this can be missed. By
+        default 16, or less where that would give fewer than 24 cells along an axis.
     exhaustive : bool
         Whether all points are computed, to check the others.
     progress : callable, optional
@@ -161,9 +164,6 @@ def phase_diagram(
     Each point of the first lattice is checked like any scenario. If all of them are possible, those between are made
     without these checks; else all are checked.
     """
-    spacing = checks.integer("coarse", coarse, minimum=1, maximum=2**20, error=ScenarioError)
-    if spacing & (spacing - 1):
-        raise ScenarioError(f"`coarse` must be a power of two, but is {spacing}.")
     if isinstance(system, Scenario):
         x, y = _axis_of(x_axis, system), _axis_of(y_axis, system)
         points = Points(system, x, y)
@@ -175,6 +175,7 @@ def phase_diagram(
         x, y, points = x_axis, y_axis, None
         label, known, evaluate = "custom", tuple(names), _of_function(system, x, y)
     shape = (len(x), len(y))
+    spacing = _spacing(coarse, min(shape))
     growth = np.full(shape, np.nan)
     done = 0
 
@@ -198,6 +199,16 @@ def phase_diagram(
         raise ScenarioError(f"No point of the diagram is a scenario: {refused}")
     has_growth = bool(np.isfinite(growth).any())
     return PhaseDiagram(x, y, label, known, *grid, growth if has_growth else None, refused, evaluate)
+
+
+def _spacing(coarse: int | None, n_points: int) -> int:
+    """Spacing of the first lattice, given or by default."""
+    if coarse is None:
+        return next((spacing for spacing in (16, 8, 4, 2) if n_points - 1 >= spacing * _FEWEST_CELLS), 1)
+    spacing = checks.integer("coarse", coarse, minimum=1, maximum=2**20, error=ScenarioError)
+    if spacing & (spacing - 1):
+        raise ScenarioError(f"`coarse` must be a power of two, but is {spacing}.")
+    return spacing
 
 
 def _axis_of(given: PlaneAxis | Axis | Mapping[str, Any], base: Scenario) -> PlaneAxis:

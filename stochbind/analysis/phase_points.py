@@ -156,8 +156,8 @@ class Points:
         try:
             return scenario_from_dict(self._data, "")
         except StochbindError as error:
-            where = ", ".join(f"{parameter.path} = {value:.6g}" for parameter, value in chosen)
-            self.refused = self.refused or f"At {where}: {str(error).removeprefix(': ')}"
+            numbers = ", ".join(f"{parameter.path} = {value:.6g}" for parameter, value in chosen)
+            self.refused = self.refused or f"At {numbers}: {str(error).removeprefix(': ')}"
             return None
 
 

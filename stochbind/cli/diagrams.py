@@ -35,7 +35,9 @@ def diagram(
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .png, .pdf, .svg, .csv or .json.")],
     points: Annotated[int, typer.Option("--points", "-n", min=2, max=4000, help="Points along each axis.")] = 100,
     of: Annotated[str, typer.Option(help="stability, pt, unstable_modes, regimes or one_way.")] = "stability",
-    coarse: Annotated[int, typer.Option(help="Spacing of the points that are computed first; a power of two.")] = 16,
+    coarse: Annotated[
+        int | None, typer.Option(help="Spacing of the points that are computed first, a power of two.")
+    ] = None,
     exhaustive: Annotated[bool, typer.Option("--exhaustive", help="Compute every point, fill in none.")] = False,
     quiet: QuietOption = False,
 ) -> None:
