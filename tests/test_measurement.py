@@ -109,6 +109,20 @@ def test_one_oscillator_is_right_to_the_last_digits_at_any_quality_factor(dampin
     np.testing.assert_allclose(found, expected, rtol=1e-13)
 
 
+@pytest.mark.parametrize(("damping", "diffusion", "information"), [(1e-9, 1e-3, 1e-13), (1e-9, 0.3, 0.1)])
+def test_many_oscillators_are_as_right_as_one(damping, diffusion, information):
+    n = 16
+    drift = np.kron([[0.0, 1.0], [-1.0, -damping]], np.eye(n))
+    noise, seen = (
+        np.kron(np.diag([0.0, 2.0 * diffusion]), np.eye(n)),
+        np.kron(np.diag([8.0 * information, 0]), np.eye(n)),
+    )
+    found, settled = riccati.steady_covariance(drift, noise, seen)
+    assert settled
+    expected = np.kron(oscillator_covariance(1.0, damping, diffusion, information), np.eye(n))
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
+
+
 def test_the_usual_solver_loses_four_digits_where_this_one_loses_none():
     drift, noise, seen = np.array([[0.0, 1.0], [-1.0, -1e-9]]), np.diag([0.0, 2e-3]), 8e-13
     plain = linalg.solve_continuous_are(drift.T, np.array([[1.0], [0.0]]), noise, np.array([[1.0 / seen]]))

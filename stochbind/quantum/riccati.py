@@ -15,6 +15,8 @@ import numpy as np
 from stochbind.checks import FloatArray
 from stochbind.propagation import EXTENDED_PRECISION_UP_TO, LARGEST_COVARIANCE_ERROR, covariance_root, lyapunov
 
+#: Up to this many coordinates, times are doubled in extended precision (where the platform has it).
+EXTENDED_DOUBLING_UP_TO = 24
 #: Doublings of time multiply rounding errors, too. Where these would reach this, what has not settled never will.
 LARGEST_DRIFT = 0.01
 #: The propagator of errors is gone when its largest element is below this.
@@ -40,8 +42,8 @@ class Filtering(NamedTuple):
 
 
 def precision(dimension: int) -> Any:
-    """Type of numbers in which matrices of so many rows are multiplied here."""
-    return np.longdouble if dimension <= EXTENDED_PRECISION_UP_TO else np.float64
+    """Type of numbers in which times are doubled for so many coordinates."""
+    return np.longdouble if dimension <= EXTENDED_DOUBLING_UP_TO else np.float64
 
 
 def filtering(drift: FloatArray, noise: FloatArray, information: FloatArray, duration: float) -> Filtering:
@@ -165,7 +167,8 @@ def steady_covariance(drift: FloatArray, noise: FloatArray, information: FloatAr
     solution, found = settled(filtering(drift, noise, information, 1.0 / fastest))
     if not found:
         return np.asarray(solution, dtype=np.float64), False
-    kind = solution.dtype
+    kind: Any = np.longdouble if len(drift) <= EXTENDED_PRECISION_UP_TO else np.float64
+    solution = solution.astype(kind)
     a, n, s = drift.astype(kind), noise.astype(kind), information.astype(kind)
     for _ in range(2):
         half = a @ solution
