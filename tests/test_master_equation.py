@@ -162,6 +162,12 @@ def test_the_pair_as_oscillators():
     exact = me.pair_generator(rates, omega, detuning=detuning, damping=gamma, occupation=quanta)
     np.testing.assert_allclose(found.drift, exact.drift, atol=1e-12)
     np.testing.assert_allclose(found.noise, exact.noise, atol=1e-12)
+    back = me.rates_of(me.pair_generator(rates, omega))
+    for one, other in zip(back, rates, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+    turned = me.rates_of(found, 1, 0)
+    assert turned.antireciprocal == pytest.approx(-rates.antireciprocal)
+    assert turned.recoil[1] == pytest.approx(rates.recoil[0] + gamma * (quanta + 0.5))
 
 
 @pytest.mark.parametrize("seed", range(5))

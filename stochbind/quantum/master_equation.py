@@ -26,7 +26,7 @@ from stochbind.langevin import Langevin
 from stochbind.optics.pairs import Rates
 from stochbind.oscillators import Oscillators
 from stochbind.quantum.quadratures import quadratures
-from stochbind.quantum.symplectic import BoolArray, covariance_stack, symplectic_form, transposition
+from stochbind.quantum.symplectic import BoolArray, covariance_stack, mode_indices, symplectic_form, transposition
 from stochbind.stability import Coordinate
 
 #: A generator whose dissipator has an eigenvalue below minus this part of its norm is not completely positive.
@@ -256,6 +256,35 @@ def array_generator(array: Oscillators, frequency: Any = None) -> Generator:
     """
     equations = quadratures(array, frequency)
     return Generator(equations.drift_matrix / equations.time_unit, equations.noise_covariance / equations.time_unit)
+
+
+def rates_of(equation: Generator, first: int = 0, second: int = 1) -> Rates:
+    r"""Rates of two of the particles of a generator; undoes `pair_generator`.
+
+    Parameters
+    ----------
+    equation : Generator
+        Drift and noise of N modes that are coupled by forces.
+    first, second : int
+        Numbers of two modes; the coupling of the second to the first is :math:`2(g_r + g_a)`.
+
+    Returns
+    -------
+    Rates
+        In the unit of the generator. Noise of gas counts as recoil.
+
+    Raises
+    ------
+    ScenarioError
+        If there are no two such modes.
+    """
+    drift, noise = np.asarray(equation.drift), np.asarray(equation.noise)
+    n = drift.shape[-1] // 2
+    j, k = (int(one) for one in mode_indices("modes", (first, second), n))
+    on_first, on_second = 0.5 * drift[..., n + j, k], 0.5 * drift[..., n + k, j]
+    g_a = 0.5 * (on_first - on_second)
+    recoil = 0.5 * np.stack([noise[..., n + j, n + j], noise[..., n + k, n + k]], axis=-1)
+    return Rates(0.5 * (on_first + on_second), g_a, recoil, 0.5 * noise[..., n + j, n + k] + 1j * g_a)
 
 
 def equations_of_motion(equation: Generator, *, unit: Any = None, reduced: bool = True) -> Langevin:

@@ -1,0 +1,154 @@
+"""The command that shows quantum states: quantum."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stochbind import errors, reports
+from stochbind.cli.common import JsonOption, ScenarioArgument, duration_of, scenario_of
+
+if TYPE_CHECKING:
+    from stochbind.oscillators import Oscillators
+    from stochbind.quantum.states import GaussianState
+
+#: Columns of the table: the key of the report, the heading and the width.
+_COLUMNS = (
+    ("occupation", "occupation", 14),
+    ("mode_variance", "least variance", 16),
+    ("squeezing", "in dB", 10),
+    ("logarithmic_negativity", "negativity", 12),
+    ("mutual_information", "information", 13),
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: stochbind quantum rieser_like_pair --time '0.1 us'")(quantum)
+
+
+def quantum(
+    scenario: ScenarioArgument,
+    time: Annotated[
+        str | None, typer.Option(help="Time after the start, such as '1 us'; by default the steady state.")
+    ] = None,
+    initial: Annotated[str, typer.Option(help="State at time zero: ground, thermal, stationary or rest.")] = "ground",
+    as_json: JsonOption = False,
+) -> None:
+    """Show a scenario as a Gaussian quantum state: quanta, purity, squeezing, entanglement.
+
+    Negativity and information are those of each particle with all others. Below the table stands how far the recoil is
+    from where the light would entangle particles.
+    """
+    from stochbind.scenario import Sweep
+
+    found = scenario_of(scenario)
+    base = found.base if isinstance(found, Sweep) else found
+    array = base.oscillators()
+    duration = None if time is None else duration_of(time, base, "--time")
+    report = {
+        "scenario": base.name,
+        "time": duration,
+        "initial": None if duration is None else initial,
+        **_told(array, _state(array, duration, initial)),
+        **_told_of_light(array),
+    }
+    if as_json:
+        print(json.dumps(reports.json_ready(report), indent=2, allow_nan=False))
+    else:
+        _print(report, "" if base.reduced else " s")
+
+
+def _state(array: Oscillators, duration: float | None, initial: str) -> GaussianState:
+    """The steady state, or that after a time."""
+    from stochbind.quantum.quadratures import local_frequency
+    from stochbind.quantum.states import state
+
+    local_frequency(array)  # raises if there are no quantum states
+    equations = array.langevin()
+    if duration is None:
+        if not equations.stability.stable:
+            raise errors.UnstableError(
+                f"There is no steady state, as the array is {equations.stability.sentence}; give a `--time`.",
+                equations.stability.growth_rate,
+            )
+        return state(array, equations.stationary)
+    return state(array, equations.moments(duration, array.initial_moments(initial)))
+
+
+def _told(array: Oscillators, found: GaussianState) -> dict[str, Any]:
+    """What a report says of a state."""
+    from stochbind.quantum.squeezing import decibel
+
+    several = found.n_modes > 1
+    parties = range(found.n_modes) if several else ()
+    return {
+        "particle": list(array.names),
+        "nonlinear": bool(array.forces),
+        "physical": bool(found.physical),
+        "purity": float(found.purity),
+        "entropy": float(found.entropy),
+        "smallest_variance": float(found.smallest_variance),
+        "symplectic_eigenvalue": found.symplectic_eigenvalues.tolist(),
+        "occupation": found.occupation.tolist(),
+        "mode_variance": found.mode_variance.tolist(),
+        "squeezing": decibel(found.mode_variance).tolist(),
+        "logarithmic_negativity": [float(found.logarithmic_negativity(j)) for j in parties],
+        "mutual_information": [float(found.mutual_information(j)) for j in parties],
+    }
+
+
+def _told_of_light(array: Oscillators) -> dict[str, Any]:
+    """What a report says of the light alone, without gas."""
+    import numpy as np
+
+    from stochbind.quantum import entanglement
+    from stochbind.quantum.master_equation import array_generator, completely_positive, rates_of
+
+    light = array_generator(replace(array, friction=np.zeros_like(array.friction), baths=None))
+    ratio = {}
+    for j, k in combinations(range(array.n_oscillators), 2):
+        rates = rates_of(light, j, k)
+        if (threshold := float(entanglement.entanglement_threshold(rates))) > 0.0:
+            ratio[j, k] = float(np.sqrt(rates.recoil.prod())) / threshold
+    closest = min(ratio, key=ratio.__getitem__, default=None)
+    parties = range(array.n_oscillators) if array.n_oscillators > 1 else ()
+    return {
+        "light_completely_positive": bool(completely_positive(light)),
+        "light_entangles": [not bool(entanglement.creates_no_negativity(light, j)) for j in parties],
+        "closest_pair": None if closest is None else [array.names[j] for j in closest],
+        "recoil_over_threshold": None if closest is None else ratio[closest],
+    }
+
+
+def _print(report: dict[str, Any], unit: str) -> None:
+    when = "steady state" if report["time"] is None else f'{report["time"]:.6g}{unit} after "{report["initial"]}"'
+    print(f"{report['scenario']}: {when}")
+    columns = [column for column in _COLUMNS if report[column[0]]]
+    print("particle" + "".join(f"{heading:>{width}}" for _, heading, width in columns))
+    for row, name in enumerate(report["particle"]):
+        print(f"{name:>8}" + "".join(f"{report[key][row]:{width}.6g}" for key, _, width in columns))
+    print(
+        f"purity {report['purity']:.6g}, entropy {report['entropy']:.6g} nats, smallest variance of any quadrature "
+        f"{report['smallest_variance']:.6g} (vacuum 0.5)"
+    )
+    if report["nonlinear"]:
+        print("Forces beyond the linear ones are left out.")
+    if not report["physical"]:
+        print("No quantum state has this covariance: baths are classical here, and these are too cold for that.")
+    if not report["light_completely_positive"]:
+        print("Without gas the master equation is not completely positive: antireciprocal coupling comes with recoil.")
+    if report["recoil_over_threshold"] == 0.0:
+        print("No recoil keeps particles from entanglement by their coupling.")
+    elif report["closest_pair"]:
+        first, second = report["closest_pair"]
+        print(
+            f"Of all pairs, {first} and {second} come closest to entanglement by light: their recoil is "
+            f"{report['recoil_over_threshold']:.4g} times what keeps them from it."
+        )
+    if any(report["light_entangles"]):
+        print("Without gas the coupling would entangle particles.")

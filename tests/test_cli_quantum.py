@@ -1,0 +1,98 @@
+"""The command that shows quantum states."""
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from stochbind import errors
+from stochbind.cli import quantum
+
+SCENARIOS = Path(__file__).parent.parent / "scenarios"
+
+
+@pytest.fixture(scope="module")
+def app():
+    made = typer.Typer()
+    made.callback()(lambda: None)
+    quantum.register(made)
+    return made
+
+
+def invoke(app, *arguments):
+    result = CliRunner().invoke(app, ["quantum", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_steady_state(app):
+    report = json.loads(invoke(app, SCENARIOS / "rieser_like_pair.toml", "--json"))
+    assert report["physical"]
+    assert report["light_completely_positive"]
+    assert report["light_entangles"] == [False, False]
+    assert report["recoil_over_threshold"] == pytest.approx(14.59, rel=1e-3)
+    assert report["occupation"] == pytest.approx([1.38e8] * 2, rel=0.06)  # 300 K at 47.6 kHz
+    assert report["logarithmic_negativity"] == [0.0, 0.0]
+    assert report["time"] is None
+    text = invoke(app, SCENARIOS / "rieser_like_pair.toml")
+    assert "Rieser-like pair: steady state" in text
+    assert "their recoil is 14.59 times" in text
+
+
+def test_after_a_time(app):
+    report = json.loads(invoke(app, "rieser_like_pair", "--time", "0 us", "--json"))
+    assert report["purity"] == pytest.approx(1.0, rel=1e-9)
+    assert report["mode_variance"] == pytest.approx([0.5, 0.5], rel=1e-9)
+    text = invoke(app, "rieser_like_pair", "--time", "0.1 us")
+    assert '1e-07 s after "ground"' in text
+
+
+def write(tmp_path, *, coupling=0.4, temperature=0.5, damping=1e-3):
+    path = tmp_path / "pair.toml"
+    table = f"mass = 1.0\nstiffness = 1.0\ndamping_rate = {damping}\nbath_temperature = {temperature}\n"
+    path.write_text(
+        'name = "quiet pair"\nkind = "oscillators"\nunits = "reduced"\n'
+        + f"coupling = [[0.0, {coupling}], [{coupling}, 0.0]]\n"
+        + f"\n[[particle]]\n{table}" * 2
+        + "\n[run]\nstep = 0.1\nn_steps = 10\n"
+    )
+    return path
+
+
+def test_a_pair_that_gets_entangled(app, tmp_path):
+    path = write(tmp_path)
+    report = json.loads(invoke(app, path, "--time", "1.5", "--json"))
+    assert min(report["logarithmic_negativity"]) > 0.1
+    assert report["light_entangles"] == [True, True]
+    assert report["recoil_over_threshold"] == 0.0
+    text = invoke(app, path, "--time", "1.5")
+    assert "Without gas the coupling would entangle" in text
+    assert "No recoil keeps particles" in text
+    assert 'quiet pair: 1.5 after "ground"' in text
+
+
+def test_a_bath_too_cold_to_be_classical(app, tmp_path):
+    assert "No quantum state has this covariance" in invoke(app, write(tmp_path, temperature=0.1, coupling=0.01))
+
+
+def test_one_particle(app):
+    text = invoke(app, "duffing_particle")
+    assert "negativity" not in text
+    assert "Of all pairs" not in text
+    assert "Forces beyond the linear ones are left out" in text
+    driven = invoke(app, "cold_to_hot_pair")
+    assert "left out" not in driven
+    assert "antireciprocal coupling comes with recoil" in driven
+
+
+def test_mistakes(app, tmp_path):
+    with pytest.raises(errors.UnstableError, match="give a `--time`"):
+        invoke(app, write(tmp_path, coupling=1.1))
+    with pytest.raises(errors.ScenarioError, match="overdamped"):
+        invoke(app, "loos_klapp_pair")
+    with pytest.raises(errors.PlanError, match="`--time`"):
+        invoke(app, "rieser_like_pair", "--time", "1 kg")
+    with pytest.raises(errors.PlanError, match="`initial`"):
+        invoke(app, "rieser_like_pair", "--time", "1 us", "--initial", "cold")
