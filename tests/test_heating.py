@@ -304,6 +304,12 @@ def test_what_has_no_heating_rates():
     ):
         with pytest.raises(ScenarioError, match="modes that move alone"):
             reheating(record, wrong)
+    still = replace(array, diffusion=np.zeros((2, 2)))
+    with pytest.raises(ScenarioError, match="a mode of the record gains nothing"):
+        reheating(simulated(still, interval=1.0, n_steps=10, n_trajectories=4, initial="rest"), still)
+    hot = replace(array, bath_temperature=np.full(2, 1e9), diffusion=1e-9 * array.diffusion)  # energies hardly change
+    kept = reheating(simulated(hot, interval=1.0, n_steps=10, n_trajectories=9, initial="thermal"), hot)
+    assert np.isfinite(kept.by_energies.value).all()
     with pytest.raises(ScenarioError, match="overdamped; give it masses"):
         heating.mode_heating(replace(array, mass=None, friction=np.ones(2)))
     with pytest.raises(ScenarioError, match="`distance` must be positive"):

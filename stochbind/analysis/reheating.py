@@ -39,6 +39,8 @@ MOST_STATES = 128
 _LARGEST_EXCHANGE = 1e-3
 #: Least energy at the begin of the fit, in units of what a mode gains between states.
 _LEAST_ENERGY = 1e-6
+#: Part of the variance of an energy that counts as its own in any case.
+_LEAST_INDEPENDENT = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,8 @@ def reheating(dataset: xr.Dataset, array: Oscillators) -> Reheating:
     Raises
     ------
     ScenarioError
-        If the array is overdamped, its traps do not hold, or its modes exchange energy within the record.
+        If the array is overdamped, its traps do not hold, its modes exchange energy within the record, or nothing
+        heats them.
     IncompleteError
         If states are missing.
     TooFewSamplesError
@@ -103,6 +106,8 @@ def reheating(dataset: xr.Dataset, array: Oscillators) -> Reheating:
     count = np.bincount(cells.group)
     sample = sums.gain / (count * (n_states - 1))[:, None]
     gains = weighted_mean(sample, cells.weight)
+    if not (gains.value > 0.0).all():
+        raise ScenarioError("Heating rates need noise, but a mode of the record gains nothing; check the scenario.")
     energy = sums.energy / count[:, None, None]
     fitted = np.stack(
         [_fit(energy[..., k], one, float(gains.value[k]), cells.weight) for k, one in enumerate(sums.fitted)], axis=-1
@@ -230,7 +235,8 @@ def _fit(energy: FloatArray, step: _Mode, rate: float, weight: FloatArray) -> Fl
     covariance[later, earlier] = 0.5 * ((power[later - earlier] @ state[earlier]) ** 2).sum(axis=(1, 2))
     covariance = np.where(covariance > 0.0, covariance, covariance.T)
     scale = np.sqrt(covariance.diagonal())
-    factor = linalg.cho_factor(covariance / np.outer(scale, scale))
+    # A little more on the diagonal: energies that hardly change are all but the same number.
+    factor = linalg.cho_factor(covariance / np.outer(scale, scale) + _LEAST_INDEPENDENT * np.eye(n))
     whitened = linalg.cho_solve(factor, design / scale[:, None])
     weights = np.linalg.solve(whitened.T @ (design / scale[:, None]), whitened.T)[1] / scale
     result: FloatArray = energy @ weights
