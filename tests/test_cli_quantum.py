@@ -7,6 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import stochbind as sb
 from stochbind import errors
 from stochbind.cli import quantum
 
@@ -47,6 +48,22 @@ def test_after_a_time(app):
     assert report["mode_variance"] == pytest.approx([0.5, 0.5], rel=1e-9)
     text = invoke(app, "rieser_like_pair", "--time", "0.1 us")
     assert '1e-07 s after "ground"' in text
+
+
+def test_what_is_known_by_detection(app):
+    blind = json.loads(invoke(app, "rieser_like_pair", "--json"))
+    known = json.loads(invoke(app, "rieser_like_pair", "--efficiency", "0.3", "--json"))
+    assert known["occupation"][0] < 2e-3 * blind["occupation"][0]
+    assert known["physical"]
+    # of one oscillator the purity is the root of the part of all noise that is detected recoil
+    array = sb.Scenario.from_toml(SCENARIOS / "rieser_like_pair.toml").oscillators()
+    detected = 0.3 * array.diffusion[0, 0].real / array.force_noise[0, 0]
+    assert known["purity"] == pytest.approx(detected, rel=0.01)
+    assert blind["purity"] < 1e-7 * detected
+    text = invoke(app, "rieser_like_pair", "--time", "0.1 us", "--efficiency", "0.3")
+    assert "known by detection with efficiency 0.3" in text
+    with pytest.raises(errors.ScenarioError, match="at most 1"):
+        invoke(app, "rieser_like_pair", "--efficiency", "1.5")
 
 
 def write(tmp_path, *, coupling=0.4, temperature=0.5, damping=1e-3):

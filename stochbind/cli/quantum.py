@@ -28,7 +28,7 @@ _COLUMNS = (
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: stochbind quantum rieser_like_pair --time '0.1 us'")(quantum)
+    app.command(epilog="Example: stochbind quantum rieser_like_pair --time '0.1 us' --efficiency 0.3")(quantum)
 
 
 def quantum(
@@ -37,6 +37,9 @@ def quantum(
         str | None, typer.Option(help="Time after the start, such as '1 us'; by default the steady state.")
     ] = None,
     initial: Annotated[str, typer.Option(help="State at time zero: ground, thermal, stationary or rest.")] = "ground",
+    efficiency: Annotated[
+        float | None, typer.Option(help="Show the conditional state: all positions are detected this efficiently.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a scenario as a Gaussian quantum state: quanta, purity, squeezing, entanglement.
@@ -54,7 +57,8 @@ def quantum(
         "scenario": base.name,
         "time": duration,
         "initial": None if duration is None else initial,
-        **_told(array, _state(array, duration, initial)),
+        "efficiency": efficiency,
+        **_told(array, _state(array, duration, initial, efficiency)),
         **_told_of_light(array),
     }
     if as_json:
@@ -63,13 +67,20 @@ def quantum(
         _print(report, "" if base.reduced else " s")
 
 
-def _state(array: Oscillators, duration: float | None, initial: str) -> GaussianState:
-    """The steady state, or that after a time."""
+def _state(array: Oscillators, duration: float | None, initial: str, efficiency: float | None) -> GaussianState:
+    """The steady state, or that after a time; conditional on a record if its efficiency is given."""
+    import numpy as np
+
+    from stochbind.quantum.measurement import Homodyne, conditional_covariance
     from stochbind.quantum.quadratures import local_frequency
-    from stochbind.quantum.states import state
+    from stochbind.quantum.states import GaussianState, state
 
     local_frequency(array)  # raises if there are no quantum states
     equations = array.langevin()
+    if efficiency is not None:
+        start = None if duration is None else state(array, array.initial_moments(initial)).covariance
+        known = conditional_covariance(Homodyne(array, efficiency), duration, start)
+        return GaussianState(np.zeros(len(known)), known)
     if duration is None:
         if not equations.stability.stable:
             raise errors.UnstableError(
@@ -127,7 +138,8 @@ def _told_of_light(array: Oscillators) -> dict[str, Any]:
 
 def _print(report: dict[str, Any], unit: str) -> None:
     when = "steady state" if report["time"] is None else f'{report["time"]:.6g}{unit} after "{report["initial"]}"'
-    print(f"{report['scenario']}: {when}")
+    known = f", known by detection with efficiency {report['efficiency']:g}" if report["efficiency"] else ""
+    print(f"{report['scenario']}: {when}{known}")
     columns = [column for column in _COLUMNS if report[column[0]]]
     print("particle" + "".join(f"{heading:>{width}}" for _, heading, width in columns))
     for row, name in enumerate(report["particle"]):
