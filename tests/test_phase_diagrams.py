@@ -15,8 +15,8 @@ import stochbind as sb
 from stochbind.analysis import phase_classes, phase_grids, phase_spectra
 from stochbind.analysis.phase_diagrams import PhaseDiagram, phase_diagram
 from stochbind.analysis.phase_pairs import PAIR_PHASES, pair_diagram
-from stochbind.analysis.phase_points import PlaneAxis, axis_of
-from stochbind.errors import ScenarioError
+from stochbind.analysis.phase_points import PlaneAxis, Points, axis_of
+from stochbind.errors import NoiseError, ScenarioError, UnstableError
 from stochbind.modes.spectrum import modes
 from stochbind.optics import pairs, regimes
 from stochbind.scenario import parameters, scenario_from_dict
@@ -377,6 +377,33 @@ def test_points_that_are_no_scenario(rieser):
                 at(rieser, **numbers)
         else:
             at(rieser, **numbers)
+
+
+def test_a_point_that_is_trusted_and_no_scenario_after_all():
+    data = {"name": "pair", "kind": "oscillators", "units": "reduced", "coupling": [[0.0, 0.2], [0.1, 0.0]]}
+    one = {"mass": 1.0, "stiffness": 1.0, "damping_rate": 0.1, "bath_temperature": 1.0}
+    noise = [[1.0, 0.0], [0.0, 1.0]]
+    pair = scenario_from_dict({**data, "particle": [one, one], "momentum_diffusion": noise})
+    entries = ["momentum_diffusion[0][1]", "momentum_diffusion[1][0]"]
+    y = {"parameter": entries, "values": [0.0, 0.5, 0.9, 1.5, 1.6]}
+    x = {"parameter": "particle[0].stiffness", "start": 1.0, "stop": 2.0, "n": 5}
+    assert set(phase_diagram(pair, x, y, coarse=4).areas()) == {"no scenario", "stable"}
+    points = Points(pair, axis_of(x, pair), axis_of(y, pair))
+    points.trusted = True
+    assert points.scenario(0.0, 4.0) is not None
+    with pytest.raises(NoiseError):
+        points.scenario(0.0, 4.0).oscillators()
+    assert points.scenario(0.0, 4.0, checked=True) is None
+    assert "positive semidefinite" in points.refused
+
+    # one that fails between points that do not
+    def fails(scenario):
+        if 1.3 < scenario.particle[0].stiffness < 1.7:
+            raise UnstableError("Not here.", 0.0)
+        return int(scenario.particle[0].stiffness > 1.6)
+
+    with pytest.raises(UnstableError, match="Not here"):
+        phase_diagram(pair, x, {**y, "values": [0.0, 0.1, 0.2, 0.3, 0.4]}, fails, coarse=4)
 
 
 def test_oscillators_in_reduced_units():

@@ -19,7 +19,7 @@ from stochbind.analysis import phase_boundaries, phase_classes, phase_grids
 from stochbind.analysis.phase_classes import Classes
 from stochbind.analysis.phase_points import PlaneAxis, Points, axis_of
 from stochbind.checks import FloatArray
-from stochbind.errors import ScenarioError
+from stochbind.errors import ScenarioError, StochbindError
 from stochbind.scenario import Axis, Scenario
 
 IntArray = npt.NDArray[np.int64]
@@ -226,9 +226,16 @@ def _of_scenarios(points: Points, rule: phase_classes.Rule) -> _Evaluate:
         records, possible = [], np.zeros(len(place_x), bool)
         for index, (u, v) in enumerate(zip(place_x.tolist(), place_y.tolist(), strict=True)):
             scenario = points.scenario(u, v)
-            if scenario is not None:
+            if scenario is None:
+                continue
+            try:
                 records.append(rule.read(scenario))
-                possible[index] = True
+            except StochbindError:
+                # Of a point that was trusted: either its numbers make no scenario, or the rule fails at one that is.
+                if points.scenario(u, v, checked=True) is not None:
+                    raise
+                continue
+            possible[index] = True
         code, growth = np.full(len(place_x), IMPOSSIBLE, np.int64), np.full(len(place_x), np.nan)
         if not records:
             return Classes(code, growth)

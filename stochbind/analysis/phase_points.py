@@ -138,14 +138,17 @@ class Points:
             if both.intersection(setting.parameter.places):
                 raise ScenarioError(f"`{setting.parameter.path}` is changed by both axes; choose two parameters.")
 
-    def scenario(self, place_x: float, place_y: float) -> Scenario | None:
-        """The scenario at a point, by its places along both axes; None if its numbers make none."""
+    def scenario(self, place_x: float, place_y: float, *, checked: bool = False) -> Scenario | None:
+        """The scenario at a point, by its places along both axes; None if its numbers make none.
+
+        With `checked`, also where points are `trusted`.
+        """
         chosen = [
             (setting.parameter, float(np.interp(place, np.arange(len(axis)), setting.values)))
             for axis, place in zip(self._axes, (place_x, place_y), strict=True)
             for setting in axis.settings
         ]
-        if self.trusted:
+        if self.trusted and not checked:
             result: Any = self.base
             for parameter, value in chosen:
                 for where in parameter.places:
