@@ -44,6 +44,9 @@ def analyse(
     surrogates: Annotated[int, typer.Option(min=0, help="Surrogates of the transfer entropy; 0 is fastest.")] = 19,
     windows: Annotated[int, typer.Option(min=0, help="Windows of time to tell temperatures and heat in.")] = 0,
     lines: Annotated[int | None, typer.Option(min=8, help="States in a window of spectra to fit lines to.")] = None,
+    efficiency: Annotated[
+        float | None, typer.Option(help="Detect the scattered light with this efficiency, and tell what is known.")
+    ] = None,
     point: Annotated[int | None, typer.Option(min=0, help="Number of the point, of a sweep.")] = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -59,7 +62,13 @@ def analyse(
         )
     # Products of small matrices: idle threads of BLAS would only take time from the reading. Before NumPy is loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    options = {"n_history": history, "n_surrogates": surrogates, "n_windows": windows, "line_window": lines}
+    options: dict[str, Any] = {
+        "n_history": history,
+        "n_surrogates": surrogates,
+        "n_windows": windows,
+        "line_window": lines,
+    }
+    options["efficiency"] = efficiency
     result = _analysis(store, start, point, quiet, options)
     chosen = _chosen(result, section)
     if table is not None:

@@ -175,7 +175,7 @@ def filtered(dataset: xr.Dataset, homodyne: Homodyne, initial: Moments) -> xr.Da
     scale = measured(homodyne).unit[homodyne.equations.dimension :]
     increments = np.diff(record / scale, axis=1, prepend=0.0)
     mean, covariance = _initial(initial, homodyne, len(record))
-    estimate, innovation, spread = _run(sampling(homodyne, interval), increments, mean, covariance)
+    estimate, innovation, spread = run_filter(sampling(homodyne, interval), increments, mean, covariance)
     si = estimate * homodyne.equations.unit
     n, axes = homodyne.array.n_oscillators, homodyne.array.axes
     dims: tuple[str, ...] = ("trajectory", "time", "particle")
@@ -192,10 +192,27 @@ def filtered(dataset: xr.Dataset, homodyne: Homodyne, initial: Moments) -> xr.Da
     )
 
 
-def _run(
+def run_filter(
     step: Sampling, increments: FloatArray, mean: FloatArray, covariance: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Estimates, normalised innovations and covariances after each interval."""
+    """Estimates, normalised innovations and covariances after each interval, from increments of records.
+
+    Parameters
+    ----------
+    step : Sampling
+        The law of state and record over an interval.
+    increments : (n, t, M) float
+        Of n records, in units of records of `stochbind.quantum.measurement.measured`.
+    mean : (n, 2N) float
+        Estimates before the first interval, in quadratures.
+    covariance : (2N, 2N) float
+        That of the states around them.
+
+    Returns
+    -------
+    tuple of (n, t, 2N), (n, t, M) and (t, 2N, 2N) float
+        After each interval.
+    """
     count, n_times, _ = increments.shape
     estimate, innovation = np.empty((count, n_times, len(covariance))), np.empty(increments.shape)
     spread = np.empty((n_times, *covariance.shape))

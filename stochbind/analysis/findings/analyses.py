@@ -10,7 +10,7 @@ import xarray as xr
 
 from stochbind import checks
 from stochbind.analysis import passes, points, windows
-from stochbind.analysis.findings import directions, energy, heating, irreversibility, knowledge, spread
+from stochbind.analysis.findings import directions, energy, heating, irreversibility, knowledge, measurement, spread
 from stochbind.analysis.findings.base import Finding, Setting, Subject
 from stochbind.analysis.second_moments import SecondMoments
 from stochbind.analysis.statistics import Record, exact_record
@@ -95,6 +95,7 @@ def analyse(
     n_surrogates: int = N_SURROGATES,
     n_windows: int = 0,
     line_window: int | None = None,
+    efficiency: float | None = None,
     coefficients: Mapping[str, FloatArray] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Analysis:
@@ -121,6 +122,9 @@ def analyse(
     line_window : int, optional
         States in a window of the spectra from which lines are fitted, which takes further readings; lines are fitted
         anyway to spectra that the run kept.
+    efficiency : float, optional
+        Then the light that all particles scatter is detected with this efficiency, the record is filtered, and what is
+        known of the motion is told.
     coefficients : mapping of str to array, optional
         Tables of the solver of the run (`Store.coefficients`): then temperatures are also compared with those that its
         steps keep, which are not those of the equations but for exact steps.
@@ -135,7 +139,10 @@ def analyse(
     Raises
     ------
     PlanError
-        If a number is impossible, or the run kept neither trajectories nor moments.
+        If a number is impossible, the run kept neither trajectories nor moments, or an efficiency is given for a run
+        that no linear filter is made for.
+    ScenarioError, NoiseError, UnstableError
+        If the particles cannot be detected with this efficiency, or what is known does not settle.
     IncompleteError
         If the run is not finished.
     TooFewSamplesError
@@ -152,6 +159,8 @@ def analyse(
             raise PlanError(
                 "`start_time` is for runs that kept trajectories; averages kept without them have their own."
             )
+        if efficiency is not None:
+            raise PlanError("`efficiency` is for runs that kept trajectories, which this one did not.")
         subject = _of_statistics(dataset, scenario, initial, notes)
         return _result(subject, _of_moments(subject, n_windows, None, coefficients))
     setting = _setting(dataset, scenario, initial, start_time, notes)
@@ -160,7 +169,8 @@ def analyse(
     entropy = irreversibility.entropy_pass(setting, cells.n_groups)
     embedding = knowledge.transfer_pass(setting, cells.n_groups, n_history=n_history, n_surrogates=n_surrogates)
     pairs = directions.passes_of(setting, cells.n_groups)
-    readers = [one for one in (moments, entropy, embedding, *(pairs or ())) if one is not None]
+    detection = measurement.filter_pass(setting, efficiency, cells.n_groups)
+    readers = [one for one in (moments, entropy, embedding, detection, *(pairs or ())) if one is not None]
     reading = passes.read(dataset, setting.equations, readers, start=setting.start, cells=cells, progress=progress)
     found = Record(
         **moments.averages(reading), weight=reading.weight, interval=reading.interval, n_states=reading.n_states
@@ -169,6 +179,8 @@ def analyse(
     rows = _of_moments(subject, n_windows, line_window, coefficients)
     rows += directions.response_findings(subject)
     rows += heating.heating_findings(subject)
+    if detection is not None:
+        rows += measurement.measurement_findings(subject, detection)
     if entropy is not None:
         rows += irreversibility.theorem_findings(subject, entropy)
     transfer = None

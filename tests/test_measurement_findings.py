@@ -1,0 +1,112 @@
+"""The section "measurement" of an analysis: what detectors would have told of a run."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import stochbind as sb
+from stochbind.analysis import passes
+from stochbind.analysis.findings import measurement
+from stochbind.errors import NoiseError, PlanError, ScenarioError, TooFewSamplesError
+from stochbind.quantum import detection
+from stochbind.quantum.measurement import Homodyne, conditional_covariance
+
+PAIR = {
+    "name": "detected pair",
+    "kind": "oscillators",
+    "units": "reduced",
+    "particle": [
+        {"mass": 1.0, "stiffness": 1.0, "damping_rate": 0.05, "bath_temperature": 1.0},
+        {"mass": 1.0, "stiffness": 1.2, "damping_rate": 0.05, "bath_temperature": 2.0},
+    ],
+    "coupling": [[0.0, 0.1], [0.03, 0.0]],
+    "momentum_diffusion": [[0.2, 0.02], [0.02, 0.3]],
+    "run": {"step": 0.25, "n_steps": 400, "n_trajectories": 96, "seed": 4, "initial": "ground"},
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    scenario = sb.OscillatorScenario.model_validate(PAIR)
+    path = tmp_path_factory.mktemp("detected") / "run.zarr"
+    sb.run(sb.Plan.from_scenario(scenario), path, workers="serial")
+    return path
+
+
+def findings(store, **options):
+    found = sb.analyse(sb.open(store), n_surrogates=0, **options)
+    return [one for one in found.findings if one.section == measurement.MEASUREMENT]
+
+
+def test_what_is_known_is_what_the_riccati_equation_says(store):
+    rows = findings(store, efficiency=0.5)
+    assert [(row.quantity, row.where) for row in rows] == [
+        ("conditional occupation", "0"),
+        ("conditional occupation", "1"),
+        ("conditional purity", "all"),
+        ("variance of innovations", "0"),
+        ("variance of innovations", "1"),
+        ("successive innovations", "0"),
+        ("successive innovations", "1"),
+    ]
+    assert max(abs(row.z) for row in rows) < 4.5
+    assert all(row.stderr < 0.03 for row in rows)
+    known = conditional_covariance(Homodyne(sb.OscillatorScenario.model_validate(PAIR).oscillators(), 0.5))
+    assert rows[0].exact == pytest.approx(0.5 * (known[0, 0] + known[2, 2]) - 0.5, rel=0.05, abs=0)
+
+
+def test_a_filter_of_another_efficiency_is_seen_to_be_wrong(store, monkeypatch):
+    """The detectors get 30 % and the filter takes it for 60 %."""
+    plain = detection.Detector
+
+    def dim(step, seed):
+        right = measurement.sampling(Homodyne(sb.OscillatorScenario.model_validate(PAIR).oscillators(), 0.3), 0.25)
+        other = plain(right, seed)
+        unit = np.sqrt(0.5)  # a record of half the efficiency, in units of the other's noise
+
+        class Dim:
+            generators = staticmethod(other.generators)
+
+            @staticmethod
+            def increments(state, sources):
+                return other.increments(state, sources) / unit
+
+        return Dim()
+
+    monkeypatch.setattr(measurement, "Detector", dim)
+    rows = {(row.quantity, row.where): row for row in findings(store, efficiency=0.6)}
+    assert rows["conditional occupation", "0"].z > 5
+    assert rows["variance of innovations", "0"].z > 15
+
+
+def test_pieces_of_a_reading_make_no_difference(store, monkeypatch):
+    whole = findings(store, efficiency=0.5)
+    monkeypatch.setattr(passes, "_SLAB_BYTES", 2**12)
+    monkeypatch.setattr(passes, "_SERIES_BYTES", 2**12)
+    for one, other in zip(whole, findings(store, efficiency=0.5), strict=True):
+        assert one.value == pytest.approx(other.value, rel=1e-9, abs=1e-12)
+
+
+def test_what_cannot_be_detected(store):
+    with pytest.raises(ScenarioError, match="`efficiency` must be positive"):
+        findings(store, efficiency=0.0)
+    with pytest.raises(NoiseError, match="more information than the light carries"):
+        findings(store, efficiency=1.0)
+    with pytest.raises(TooFewSamplesError, match="settles after"):
+        findings(store, efficiency=0.5, start_time=98.0)
+    driven = sb.OscillatorScenario.model_validate({**PAIR, "drive": [{"particle": 0, "force": 1.0, "frequency": 0.9}]})
+    with pytest.raises(PlanError, match="linear forces and without drives"):
+        sb.analyse(sb.open(store), driven, efficiency=0.5)
+
+
+def test_the_command(store):
+    command = [sys.executable, "-m", "stochbind", "analyse", str(store), "--efficiency", "0.5", "--section"]
+    result = subprocess.run([*command, "measurement", "--json", "-q"], capture_output=True, text=True, check=True)
+    assert len(json.loads(result.stdout)["findings"]) == 7
+    wrong = subprocess.run([*command[:-2], "1.5"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "`efficiency` must be at most 1" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
