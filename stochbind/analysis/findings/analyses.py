@@ -10,7 +10,16 @@ import xarray as xr
 
 from stochbind import checks
 from stochbind.analysis import passes, points, windows
-from stochbind.analysis.findings import directions, energy, heating, irreversibility, knowledge, measurement, spread
+from stochbind.analysis.findings import (
+    directions,
+    energy,
+    heating,
+    irreversibility,
+    knowledge,
+    measurement,
+    quantum,
+    spread,
+)
 from stochbind.analysis.findings.base import Finding, Setting, Subject
 from stochbind.analysis.second_moments import SecondMoments
 from stochbind.analysis.statistics import Record, exact_record
@@ -179,6 +188,7 @@ def analyse(
     rows = _of_moments(subject, n_windows, line_window, coefficients)
     rows += directions.response_findings(subject)
     rows += heating.heating_findings(subject)
+    rows += quantum.quantum_findings(subject)
     if detection is not None:
         rows += measurement.measurement_findings(subject, detection)
     if entropy is not None:

@@ -1,0 +1,54 @@
+"""The section "quantum state" of an analysis, of runs that begin in the ground state."""
+
+import pytest
+
+import stochbind as sb
+from stochbind.analysis.findings import quantum
+
+PAIR = {
+    "name": "cold pair",
+    "kind": "oscillators",
+    "units": "reduced",
+    "particle": [{"mass": 1.0, "stiffness": 1.0, "damping_rate": 0.0, "bath_temperature": 0.0}] * 2,
+    "coupling": [[0.0, 0.6], [0.6, 0.0]],
+    "momentum_diffusion": [[0.005, 0.0], [0.0, 0.005]],
+    "run": {"step": 0.5, "n_steps": 4, "n_trajectories": 16384, "seed": 2, "initial": "ground"},
+}
+
+
+def rows(tmp_path, changes=None, scenario=None):
+    table = {**PAIR, **(changes or {})}
+    sb.run(sb.Plan.from_scenario(sb.OscillatorScenario.model_validate(table)), tmp_path / "run.zarr", workers="serial")
+    found = sb.analyse(sb.open(tmp_path / "run.zarr"), scenario, n_surrogates=0)
+    return {(row.quantity, row.where): row for row in found.findings if row.section == quantum.QUANTUM}, found.notes
+
+
+def test_a_strong_conservative_coupling_entangles(tmp_path):
+    """Recoil far below what optical binding has; then two particles are entangled after a while."""
+    found, _ = rows(tmp_path)
+    assert len(found) == 7
+    assert max(abs(row.z) for row in found.values()) < 4.5
+    transpose = found["eigenvalue of the partial transpose", "0 and 1"]
+    assert transpose.value + 5 * transpose.stderr < 0.5
+    assert transpose.exact < 0.42
+    assert found["smallest variance of any quadrature", "all"].exact < 0.4
+    assert found["purity", "all"].exact < 1
+    # the theory of another coupling does not fit
+    other = sb.OscillatorScenario.model_validate({**PAIR, "coupling": [[0.0, 0.5], [0.5, 0.0]]})
+    again = sb.analyse(sb.open(tmp_path / "run.zarr"), other, n_surrogates=0)
+    assert abs(again["eigenvalue of the partial transpose", "0 and 1"].z) > 5
+
+
+def test_recoil_undoes_it(tmp_path):
+    found, _ = rows(tmp_path, {"momentum_diffusion": [[0.3, 0.0], [0.0, 0.3]]})
+    assert found["eigenvalue of the partial transpose", "0 and 1"].exact >= 0.5
+    assert found["eigenvalue of the partial transpose", "0 and 1"].value > 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "note"), [({"n_trajectories": 8}, "needs at least 16 trajectories"), ({"initial": "rest"}, "")]
+)
+def test_where_there_is_none(tmp_path, change, note):
+    found, notes = rows(tmp_path, {"run": {**PAIR["run"], **change}})
+    assert not found
+    assert note in " ".join(notes)
