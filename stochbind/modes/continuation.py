@@ -1,9 +1,10 @@
 r"""Modes along a parameter, each followed by its eigenvector, and what a loop around an exceptional point does to them.
 
 From one value of a parameter to the next, a mode is the one whose right eigenvector the left eigenvector of before
-overlaps most, :math:`|l_i^\dagger(p)\,r_j(p')|`, as long as the overlap is large and all others are small; else the
-step is halved. So modes are told apart where their frequencies cross, and are followed through narrow avoided
-crossings. At an exceptional point no step is short enough, and it is said that which mode is which is lost there.
+overlaps most, :math:`|l_i^\dagger(p)\,r_j(p')|`, as long as the overlap is large and all others are small, and no two
+frequencies pass each other on the way; else the step is made shorter. So modes are told apart where their frequencies
+cross, and keep their frequencies, not their vectors, where crossings are avoided, down to gaps of 1e-9 of the interval.
+At an exceptional point no step is short enough, and it is said that which mode is which is lost there.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ class _State(NamedTuple):
     value: ComplexArray
     right: ComplexArray
     left: ComplexArray
+    cluster: npt.NDArray[np.intp]  # number of the group of equal eigenvalues with as many vectors; else each its own
 
 
 def follow(family: Callable[[float], Equations], parameter: Any) -> Branches:
@@ -183,14 +185,20 @@ def _first(family: Callable[[float], Equations], parameter: float) -> _State:
     """Modes at the first value, in the order of their frequencies."""
     state = _state(family, parameter)
     sequence = np.lexsort((-state.value.real, np.round(-state.value.imag / (np.abs(state.value).max() or 1.0), 10)))
-    return _State(state.value[sequence], state.right[:, sequence], state.left[:, sequence])
+    return _ordered(state, sequence)
 
 
 def _state(family: Callable[[float], Equations], parameter: float) -> _State:
     """Modes at a value of the parameter, in any order; right vectors of norm one."""
     found = decompose(dynamics(family(parameter)).matrix)
     norm = np.linalg.norm(found.right, axis=0)
-    return _State(found.value, found.right / norm, found.left * norm)
+    cluster = np.where(found.order == 1, found.cluster, len(norm) + np.arange(len(norm)))
+    return _State(found.value, found.right / norm, found.left * norm, cluster)
+
+
+def _ordered(state: _State, sequence: npt.NDArray[np.intp]) -> _State:
+    """The same modes in another order."""
+    return _State(state.value[sequence], state.right[:, sequence], state.left[:, sequence], state.cluster[sequence])
 
 
 def _through(
@@ -207,8 +215,10 @@ def _through(
                 f"`family` must give equations of one size, but at {there:.6g} they have {len(following.value)} in "
                 f"place of {len(state.value)} modes."
             )
+        following = _turned(state, following)
         sequence, certain = _matched(state, following)
-        if not certain and abs(step) > shortest:
+        passing = _pass(state.value, following.value[sequence])
+        if (passing or not certain) and abs(step) > shortest:
             step *= 0.25
             continue
         if not certain:
@@ -216,6 +226,33 @@ def _through(
         state = _aligned(state, following, sequence)
         here, step = there, 2.0 * step
     return state, lost
+
+
+def _pass(before: ComplexArray, after: ComplexArray) -> bool:
+    """Whether two eigenvalues come much closer on the way than they are before and after."""
+    i, j = np.triu_indices(len(before), 1)
+    first, last = before[i] - before[j], after[i] - after[j]
+    change = last - first
+    square = np.abs(change) ** 2
+    way = np.clip(-np.divide((first.conj() * change).real, square, out=np.zeros(len(i)), where=square > 0), 0.0, 1.0)
+    return bool((np.abs(first + way * change) < 0.2 * np.minimum(np.abs(first), np.abs(last))).any())
+
+
+def _turned(state: _State, following: _State) -> _State:
+    """The modes with vectors that continue those before where any vectors of a subspace would do."""
+    right, left = following.right.copy(), following.left.copy()
+    for index in np.flatnonzero(np.bincount(following.cluster) > 1):
+        member = np.flatnonzero(following.cluster == index)
+        overlap = left[:, member].conj().T @ state.right
+        nearest = np.argsort(-np.sum(np.abs(overlap) ** 2, axis=0))[: len(member)]
+        turn = overlap[:, nearest]
+        if np.linalg.cond(turn) > 1e6:
+            continue
+        vectors = right[:, member] @ turn
+        norm = np.linalg.norm(vectors, axis=0)
+        right[:, member] = vectors / norm
+        left[:, member] = left[:, member] @ np.linalg.inv(turn).conj().T * norm
+    return following._replace(right=right, left=left)
 
 
 def _matched(state: _State, following: _State) -> tuple[npt.NDArray[np.intp], bool]:
@@ -236,6 +273,6 @@ def _matched(state: _State, following: _State) -> tuple[npt.NDArray[np.intp], bo
 
 def _aligned(state: _State, following: _State, sequence: npt.NDArray[np.intp]) -> _State:
     """The modes in the order of those before, with phases as close to theirs as can be."""
-    right, left = following.right[:, sequence], following.left[:, sequence]
-    turn = np.exp(-1j * np.angle(np.sum(state.right.conj() * right, axis=0)))
-    return _State(following.value[sequence], right * turn, left * turn)
+    ordered = _ordered(following, sequence)
+    turn = np.exp(-1j * np.angle(np.sum(state.right.conj() * ordered.right, axis=0)))
+    return ordered._replace(right=ordered.right * turn, left=ordered.left * turn)

@@ -18,6 +18,8 @@ from stochbind.modes.spectrum import Modes
 
 #: Weights below this share of the largest are round-off, and are left out of fits.
 _LEAST_WEIGHT = 1e-26
+#: The same of waves without their growth, of which smaller ones are nodes.
+_LEAST_WAVE = 1e-8
 
 
 class Localisation(NamedTuple):
@@ -110,7 +112,7 @@ def localisation(weight: Any, position: Any = None, *, edge: int = 1) -> Localis
     share = given / total
     centre = share @ place
     variance = np.maximum(share @ place**2 - centre**2, 0.0)
-    growth = np.array([_slope(place, 0.5 * _logarithm(row), row) for row in share])
+    growth = np.array([_slope(place, 0.5 * _logarithm(row), row, _LEAST_WEIGHT) for row in share])
     with np.errstate(divide="ignore"):
         length = 1.0 / np.abs(growth)
     return Localisation(
@@ -153,7 +155,7 @@ def skin_effect(modes: Modes, position: Any = None) -> SkinEffect:
     right, left = np.abs(modes.right[rows]).T ** 2, np.abs(modes.left[rows]).T ** 2
     growth = np.array(
         [
-            _slope(place[order], 0.25 * (_logarithm(r) - _logarithm(s)), np.sqrt(r * s))
+            _slope(place[order], 0.25 * (_logarithm(r) - _logarithm(s)), np.sqrt(r * s), _LEAST_WAVE)
             for r, s in zip(right, left, strict=True)
         ]
     )
@@ -181,9 +183,9 @@ def _logarithm(weight: FloatArray) -> FloatArray:
     return result
 
 
-def _slope(place: FloatArray, value: FloatArray, weight: FloatArray) -> float:
-    """Slope of a line through values, of those whose weight is no round-off; zero if there is but one."""
-    good = (weight > _LEAST_WEIGHT * weight.max()) & np.isfinite(value)
+def _slope(place: FloatArray, value: FloatArray, weight: FloatArray, least: float) -> float:
+    """Slope of a line through values, of those whose weight is above a share of the largest; zero of but one."""
+    good = (weight > least * weight.max()) & np.isfinite(value)
     x = place[good]
     if len(x) < 2 or np.ptp(x) == 0:
         return 0.0
