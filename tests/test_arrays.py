@@ -1,6 +1,8 @@
 """Arrays and lattices as scenarios: files, steady states, growth, and what goes round a ring."""
 
 import math
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import stochbind as sb
 from stochbind.analysis import entropy, views
 from stochbind.analysis import thermodynamics as thermo
 from stochbind.errors import ScenarioError
+from stochbind.modes import localisation, spectrum
 from stochbind.optics import chains, pairs
 from stochbind.scenario import ArrayScenario, TweezerScenario, parse
 
@@ -106,6 +109,49 @@ def test_unstable_chain_grows_as_its_mode_does():
     assert abs(slope.mean() - 0.5 * rate) > 20 * error  # it is the rate of the amplitude
     with pytest.raises(sb.errors.UnstableError, match="unstable"):
         array.langevin().stationary_covariance()
+
+
+def test_driven_particle_of_a_pair_has_the_closed_form():
+    """T + 2 (g/gamma)^2 T of the driver, also at g = gamma, where longer chains have no steady state."""
+    pair = changed(read("unstable_chain"), {"n": 2})
+    np.testing.assert_allclose(temperatures(pair), [300.0, 900.0], rtol=1e-4)
+
+
+def test_far_couplings_leave_no_skin_effect():
+    """Kept to two neighbours the modes pile up at one end; with all couplings they become waves."""
+    found = {}
+    for n in (20, 40):
+        array = changed(read("directional_chain"), {"n": n}).oscillators()
+        far = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+        for reach in (2, n):
+            kept = replace(array, coupling=np.where(far <= reach, array.coupling, 0.0))
+            found[n, reach] = localisation.skin_effect(spectrum.modes(kept.langevin()))
+    assert np.median(found[40, 2].growth) == pytest.approx(0.173, abs=2e-3)
+    assert np.median(found[20, 20].growth) == pytest.approx(0.012, abs=1e-3)
+    assert np.median(found[40, 40].growth) == pytest.approx(0.003, abs=5e-4)
+    assert found[40, 2].condition > 1e4
+    assert found[40, 40].condition < 50
+
+
+def test_figures(tmp_path):
+    scripts = SCENARIOS.parent / "scripts" / "figures"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(scripts))
+        import chain_response
+        import chain_temperatures
+    try:
+        chain_response.save(chain_response.figure(), tmp_path, "response.png")
+        warm = {n: chain_temperatures.temperatures(n, 64) for n in chain_temperatures.LENGTHS}
+        wild = {n: chain_temperatures.growing(n, n_trajectories=8) for n in (3, 10)}
+        chain_temperatures.save(chain_temperatures.figure(warm, wild), tmp_path, "temperatures.png")
+    finally:
+        for name in ("chain_response", "chain_temperatures", "saving"):
+            sys.modules.pop(name)
+    assert all(5000 < (tmp_path / f"{name}.png").stat().st_size < 150_000 for name in ("response", "temperatures"))
+    energy, time, rate = wild[10]
+    slope, error = chain_temperatures.fitted(energy, time)
+    assert slope == pytest.approx(rate, rel=2e-3)
+    assert error < 0.01 * rate
 
 
 def ring_in_closed_form(scenario):
