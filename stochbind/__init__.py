@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stochbind import studies as studies
     from stochbind.analysis.findings.analyses import Analysis as Analysis
     from stochbind.analysis.findings.analyses import analyse as analyse
+    from stochbind.analysis.phase_diagrams import phase_diagram as phase_diagram
     from stochbind.analysis.statistics import Estimate as Estimate
     from stochbind.analysis.validation import Validation as Validation
     from stochbind.analysis.validation import validate as validate
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from stochbind.protocols import Drive as Drive
     from stochbind.protocols import Kick as Kick
     from stochbind.protocols import Protocol as Protocol
+    from stochbind.scenario import ArrayScenario as ArrayScenario
     from stochbind.scenario import DipoleScenario as DipoleScenario
     from stochbind.scenario import OscillatorScenario as OscillatorScenario
     from stochbind.scenario import Scenario as Scenario
@@ -52,6 +54,7 @@ _HOME = {
     "analyse": "analysis.findings.analyses",
     "Validation": "analysis.validation",
     "validate": "analysis.validation",
+    "phase_diagram": "analysis.phase_diagrams",
     "run": "engine.ensemble",
     "extend": "engine.extension",
     "repair": "engine.repairing",
@@ -71,6 +74,7 @@ _HOME = {
     "Kick": "protocols",
     "Protocol": "protocols",
     "Oscillators": "oscillators",
+    "ArrayScenario": "scenario",
     "DipoleScenario": "scenario",
     "OscillatorScenario": "scenario",
     "Scenario": "scenario",

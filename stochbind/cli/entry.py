@@ -16,7 +16,7 @@ from typing import NoReturn
 import typer
 
 from stochbind import errors
-from stochbind.cli import analysing, diagrams, modes, running, showing, studying
+from stochbind.cli import analysing, diagrams, modes, quantum, running, showing, studying
 from stochbind.cli.common import say
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ analysing.register(app)
 studying.register(app)
 diagrams.register(app)
 modes.register(app)
+quantum.register(app)
 
 _EXIT_CODES: tuple[tuple[type[errors.StochbindError], int], ...] = (
     (errors.StoreDamagedError, 3),

@@ -1,5 +1,8 @@
 """Figures: one function per panel, which draws what it is given and computes nothing."""
 
+from stochbind.plots.diagrams import class_map as class_map
+from stochbind.plots.diagrams import eigenfrequency_curves as eigenfrequency_curves
+from stochbind.plots.diagrams import rate_map as rate_map
 from stochbind.plots.layouts import layout_sketch as layout_sketch
 from stochbind.plots.light import coupling_map as coupling_map
 from stochbind.plots.light import field_map as field_map
