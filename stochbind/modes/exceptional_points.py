@@ -184,7 +184,7 @@ class _Search:
     def form(self, parameter: float) -> Triangular:
         """Schur form at a value of the parameter."""
         if parameter not in self._forms:
-            self._forms[parameter] = triangular(self.matrix(parameter), balance=False)
+            self._forms[parameter] = triangular(self.matrix(parameter).astype(np.complex128), balance=False)
         return self._forms[parameter]
 
     def values(self, parameter: float) -> ComplexArray:
@@ -243,7 +243,8 @@ class _Search:
     def are_same(self, one: ExceptionalPoint, other: ExceptionalPoint) -> bool:
         """Whether two points are one, found twice."""
         distance = abs(one.parameter - other.parameter)
-        if distance > 1e-9 * (self.high - self.low):
+        place = _PLACES * EPS * self.size / self.change if self.change > 0 else 0.0
+        if distance > 1e-9 * (self.high - self.low) + place:
             return False
         # So far apart are the roots where so many meet, at a place that is as wrong as that.
         change = max(self.change * distance / self.size, _PLACES * EPS)
@@ -303,25 +304,37 @@ class _Search:
         which = int(np.argmax(size))
         return nearest_root(lambda p: complex(coefficients(p)[which]), parameter, offset, self.low, self.high)
 
-    def _block(self, parameter: float, mean: complex, members: int) -> tuple[ComplexArray, ComplexArray, int | None]:
-        """Block of so many eigenvalues near a mean, its basis, and its order if they are equal."""
+    def _block(self, parameter: float, chosen: npt.NDArray[np.intp]) -> tuple[ComplexArray, ComplexArray, int | None]:
+        """Block of the chosen eigenvalues, its basis, and its order if they are equal, as far as the place is known."""
         form = self.form(parameter)
-        chosen = np.zeros(len(form.triangle), bool)
-        chosen[np.argsort(np.abs(np.diagonal(form.triangle) - mean))[:members]] = True
-        block, basis = invariant_basis(form, chosen)
+        block, basis = invariant_basis(form, np.isin(np.arange(len(form.triangle)), chosen))
         placed = self.change * _PLACED * max(abs(parameter), self.high - self.low)
         return block, form.basis @ basis, jordan_order(block, _PLACES * EPS * self.size + placed)
 
+    def _persists(self, parameter: float, mean: complex, members: int) -> bool:
+        """Whether as many eigenvalues are equal beside a point, too: modes that never part do not meet."""
+        side = 1e-2 * self.step
+        for beside in (parameter - side, parameter + side):
+            if not self.low <= beside <= self.high:
+                continue
+            value = self.values(beside)
+            chosen = np.argsort(np.abs(value - mean))[:members]
+            if members == 2:  # the two that are closest to one another, though a third may be closer to the mean
+                i, j = np.triu_indices(len(value), 1)
+                away = np.abs(0.5 * (value[i] + value[j]) - mean) > 10.0 * self.change * side
+                best = int(np.argmin(np.where(away, np.inf, np.abs(value[i] - value[j]))))
+                chosen = np.array([i[best], j[best]])
+            if self._block(beside, chosen)[2] is None:
+                return False
+        return True
+
     def _judged(self, parameter: float, mean: complex, members: int) -> ExceptionalPoint | None:
-        """The point, if so many eigenvalues are equal there, as far as its place is known, and not beside it."""
-        block, basis, order = self._block(parameter, mean, members)
-        if order is None:
-            return None
+        """The point, if so many eigenvalues are equal there, and not beside it."""
+        chosen = np.argsort(np.abs(self.values(parameter) - mean))[:members]
+        block, basis, order = self._block(parameter, chosen)
         mean = complex(np.trace(block)) / members
-        for side in (1e-3 * self.step, 1e-6 * self.step):  # the nearer one where others are about to meet them
-            beside = [p for p in (parameter - side, parameter + side) if self.low <= p <= self.high]
-            if all(self._block(p, mean, members)[2] is not None for p in beside):
-                return None
+        if order is None or self._persists(parameter, mean, members):
+            return None
         # What the highest power that does not vanish leaves is an eigenvector, right where the eigenvalues' own are
         # wrong by the root of the round-off.
         nilpotent = block - mean * np.eye(members)
