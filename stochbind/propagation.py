@@ -99,16 +99,49 @@ def lyapunov(drift_matrix: FloatArray, noise_covariance: FloatArray) -> tuple[An
     """
     kind: Any = np.longdouble if len(drift_matrix) <= EXTENDED_PRECISION_UP_TO else np.float64
     drift, noise = drift_matrix.astype(kind), noise_covariance.astype(kind)
-    triangle, basis = linalg.schur(drift_matrix)
+    triangle, basis = _schur(drift_matrix)
+    times = _multiplication(drift)
     solution = np.zeros_like(noise)
     with np.errstate(all="ignore"):  # what is not resolved may overflow; it is told by the verdict
         for _ in range(4 if kind is np.longdouble else 2):
-            half = drift @ solution
+            half = times(solution)
             residual = (half + half.T + noise).astype(np.float64)
             step = basis @ _triangular_lyapunov(triangle, basis.T @ residual @ basis) @ basis.T
             solution = solution + 0.5 * (step + step.T).astype(kind)
         resolved = np.abs(step).max() <= LARGEST_COVARIANCE_ERROR * float(np.abs(solution).max())
     return solution, bool(resolved)
+
+
+def _schur(drift: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Schur's real form T and its basis Z, with ``A = Z T Z^T``.
+
+    A large second-order system with the same damping everywhere has that of its stiffness matrix, half as large: each
+    block of it becomes one of position and velocity, which is then made triangular by itself.
+    """
+    parts = _second_order(drift)
+    if parts is None or np.ptp(parts[1]) > 0:
+        result: tuple[FloatArray, FloatArray] = linalg.schur(drift)
+        return result
+    stiffness, damping = parts
+    n = len(stiffness)
+    inner, vectors = linalg.schur(stiffness)
+    each = np.arange(n)
+    # Position and velocity of one vector after those of another.
+    form, basis = np.zeros((n, 2, n, 2)), np.zeros((2, n, n, 2))
+    form[each, 0, each, 1], form[:, 1, :, 0], form[each, 1, each, 1] = 1.0, -inner, -damping
+    basis[0, :, :, 0], basis[1, :, :, 1] = vectors, vectors
+    triangle, turned = form.reshape(2 * n, 2 * n), basis.reshape(2 * n, 2 * n)
+    begin = 0
+    while begin < n:
+        end = begin + 1 + int(begin + 1 < n and inner[begin + 1, begin] != 0)
+        block = slice(2 * begin, 2 * end)
+        own, turn = linalg.schur(triangle[block, block])
+        triangle[: block.start, block] = triangle[: block.start, block] @ turn
+        triangle[block, block.stop :] = turn.T @ triangle[block, block.stop :]
+        triangle[block, block] = own
+        turned[:, block] = turned[:, block] @ turn
+        begin = end
+    return triangle, turned
 
 
 def _triangular_lyapunov(triangle: FloatArray, noise: FloatArray) -> FloatArray:
@@ -199,16 +232,24 @@ def _taylor(drift: Any, constant: Any, noise: Any, h: Any) -> tuple[Any, Any, An
 
 def _multiplication(drift: Any) -> Callable[[Any], Any]:
     """Products with the drift from the left; those of a large second-order system are four times faster."""
-    n, odd = divmod(len(drift), 2)
-    damping = np.diagonal(drift[n:, n:])
-    of_second_order = (
-        len(drift) > EXTENDED_PRECISION_UP_TO
-        and not odd
-        and not drift[:n, :n].any()
-        and np.array_equal(drift[:n, n:], np.eye(n))
-        and np.array_equal(drift[n:, n:], np.diag(damping))
-    )
-    if not of_second_order:
+    parts = _second_order(drift)
+    if parts is None:
         return lambda value: drift @ value
-    stiffness = np.ascontiguousarray(drift[n:, :n])
-    return lambda value: np.concatenate([value[n:], stiffness @ value[:n] + damping[:, None] * value[n:]])
+    stiffness, damping = parts
+    n = len(stiffness)
+    return lambda value: np.concatenate([value[n:], -(stiffness @ value[:n]) - damping[:, None] * value[n:]])
+
+
+def _second_order(drift: Any) -> tuple[FloatArray, FloatArray] | None:
+    """Stiffness K (n, n) and damping g (n,) of ``x'' = -K x - g x'``, if a large drift is of this form."""
+    n, odd = divmod(len(drift), 2)
+    damping = -np.diagonal(drift[n:, n:])
+    if (
+        len(drift) <= EXTENDED_PRECISION_UP_TO
+        or odd
+        or drift[:n, :n].any()
+        or not np.array_equal(drift[:n, n:], np.eye(n))
+        or not np.array_equal(drift[n:, n:], -np.diag(damping))
+    ):
+        return None
+    return np.ascontiguousarray(-drift[n:, :n]), damping

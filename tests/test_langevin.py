@@ -316,3 +316,24 @@ def test_steps_of_a_large_array_are_those_of_its_parts(damping):
         where = [0, 1, 2 * n, 2 * n + 1]
         np.testing.assert_allclose(found[np.ix_(where, where)], exact, atol=1e-15)
     assert np.abs(whole.matrix[np.ix_(where, where)] - alone.matrix.T).max() > 0.1
+
+
+@pytest.mark.parametrize("damping", [0.1, 1e-7, 3.0])
+def test_steady_states_of_large_second_order_systems(damping):
+    """Against SciPy, where modes oscillate and where they creep; and in equilibrium against Boltzmann's law."""
+    n = 80
+    rng = np.random.default_rng(n)
+    between = 0.005 * rng.standard_normal((n, n))
+    symmetric = np.eye(n) + between + between.T
+    unequal = np.eye(n) + between if damping > 0.01 else symmetric
+    zero, one = np.zeros((n, n)), np.eye(n)
+    noise = np.block([[zero, zero], [zero, 2 * damping * one]])
+    drift = np.block([[zero, one], [-unequal, -damping * one]])
+    found, resolved = lyapunov(drift, noise)
+    assert resolved
+    expected = linalg.solve_continuous_lyapunov(drift, -noise)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-15 / damping + 1e-12)
+    found, _ = lyapunov(np.block([[zero, one], [-symmetric, -damping * one]]), noise)
+    boltzmann = np.block([[np.linalg.inv(symmetric), zero], [zero, one]])
+    np.testing.assert_allclose(found, boltzmann, rtol=0, atol=1e-15 / damping + 1e-12)
+    assert np.abs(lyapunov(drift, 2 * noise)[0] - boltzmann).max() > 0.5
