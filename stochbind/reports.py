@@ -30,7 +30,7 @@ def plan_lines(plan: Plan, layout: Layout | None = None) -> Iterator[str]:
     if plan.statistics:
         yield f"Statistics: {', '.join(item.name for item in plan.statistics)}."
     yield forecast_line(Forecast.of(plan, layout))
-    yield f"The array is {scenario.langevin().stability.sentence}."
+    yield f"The array is {scenario.verdict}."
     words = f'Solver "{plan.solver}"'
     if plan.solver == "exact":
         words += ", exact"

@@ -62,8 +62,8 @@ def info(
                 for name, item in derived.items()
             },
             "stability": {
-                "stable": stability.stable,
-                "growth_rate": stability.growth_rate,
+                "stable": scenario.stable,
+                "growth_rate": scenario.growth_rate,
                 "round_off": stability.round_off,
                 "angular_frequency": stability.angular_frequency,
                 "participation": stability.participation,
@@ -82,7 +82,7 @@ def info(
     for text in (scenario.description, scenario.source and f"Source: {scenario.source}"):
         if text:
             print(text.strip())
-    print(f"\nThe array is {stability.sentence}.")
+    print(f"\nThe array is {scenario.verdict}.")
     for note in scenario.notes():
         print(f"Note: {note}")
     if isinstance(found, Sweep):

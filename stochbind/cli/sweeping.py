@@ -112,7 +112,7 @@ def _lines(sweep: Sweep, plans: list[Plan]) -> Iterator[str]:
     if first.statistics:
         yield f"Statistics: {', '.join(item.name for item in first.statistics)}."
     yield reports.forecast_line(Forecast.of(first, Layout.of(first, sweep.size)).times(sweep.size))
-    unstable = [plan for plan in plans if not plan.scenario.langevin().stability.stable]
+    unstable = [plan for plan in plans if not plan.scenario.stable]
     looked = "" if len(plans) == sweep.size else f" of {len(plans)} that were looked at"
     yield f"No steady state at {len(unstable)} points{looked}." if unstable else f"All points{looked} are stable."
     short = next((note for plan in plans if (note := plan.relaxation_note())), None)

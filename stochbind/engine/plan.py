@@ -146,13 +146,19 @@ class Plan:
         self.solver_instance()  # which must know what to do with the baths
         with checks.in_range(PlanError):
             _ = self.equations  # where forces of one's own must fit
-            self.scenario.oscillators().initial_moments(self.initial)
-            if not self.scenario.langevin().stability.stable:
+            start = self.scenario.initial_moments(self.initial)
+            if self.ledger:
+                self.scenario.require_constant("ledgers")
+            if self.scenario.modulated:
+                self.system.moments(self.duration, start)  # which must not outgrow floating point
+            elif not self.scenario.langevin().stability.stable:
                 self.scenario.langevin().propagator(self.step * self.n_steps)
-        keeps = not (self.equations.forces or self.scenario.drive or self.scenario.oscillators().has_finite_baths)
+        keeps = not (
+            self.equations.forces or self.scenario.changes_with_time or self.scenario.oscillators().has_finite_baths
+        )
         statistics = resolved(
             statistics_of(self.statistics),
-            growth_rate=self.scenario.langevin().stability.growth_rate,
+            growth_rate=self.scenario.growth_rate,
             steady=self.initial == "stationary" and keeps,  # otherwise that is not the steady state of the run
             save_interval=self.save_interval,
             n_saves=self.n_saves,
@@ -223,7 +229,7 @@ class Plan:
 
     @property
     def system(self) -> System:
-        """What is solved: the equations, with the drives of the scenario."""
+        """What is solved: the equations, with all that changes them with time."""
         return self.scenario.driven(self.equations)
 
     @property
@@ -285,7 +291,7 @@ class Plan:
         """All arrays that a worker needs: those of the solver, the initial state and the units."""
         result = self.program().coefficients
         with checks.in_range(PlanError):
-            initial = self.scenario.oscillators().initial_moments(self.initial)
+            initial = self.scenario.initial_moments(self.initial)
             result["initial_mean"] = initial.mean
             result["initial_root"] = covariance_root(initial.covariance)
         result["unit"] = self.equations.unit
@@ -357,13 +363,13 @@ class Plan:
 
     def relaxation_note(self) -> str | None:
         """A sentence if the record is short beside the slowest decay, else None."""
-        stability = self.scenario.langevin().stability
-        if not stability.stable or self.initial == "stationary":
+        rate = self.scenario.growth_rate
+        if not self.scenario.stable or self.initial == "stationary":
             return None
-        decays = -stability.growth_rate * self.duration
+        decays = -rate * self.duration
         if decays >= 5.0:
             return None
-        steps = 5.0 / -stability.growth_rate / self.step
+        steps = 5.0 / -rate / self.step
         return (
             f"The record lasts {decays:.2g} decay times of the slowest mode, too short to reach the steady state "
             f"(about {f'{steps:.3g}' if steps > 1e9 else math.ceil(steps)} steps would do)."

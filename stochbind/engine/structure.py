@@ -24,7 +24,7 @@ from stochbind.engine import baths
 from stochbind.engine.abstract_place import consolidate
 from stochbind.engine.layout import BATH_HEAT, LEDGER, Layout, checkpoint_width, quantities, row_dimension
 from stochbind.engine.plan import Plan
-from stochbind.langevin import Langevin
+from stochbind.scenario import Scenario
 
 SCHEMA = 2
 #: Version of what the loops make of a plan and its coefficients, to the last bit: a run is never continued with others.
@@ -222,7 +222,7 @@ def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
         table = np.atleast_1d(value)
         labels = tuple(f"{name}_{index}" for index in range(table.ndim))
         add(coefficients, name, table, labels, "", "in scaled units")
-    _write_theory(group, equations, add)
+    _write_theory(group, scenario, add)
     attributes: dict[str, Any] = {
         "schema": SCHEMA,
         "plan": plan.to_dict(),
@@ -267,14 +267,15 @@ def _add_records(group: zarr.Group, plan: Plan, layout: Layout) -> None:
         )
 
 
-def _write_theory(group: zarr.Group, equations: Langevin, add: Callable[..., None]) -> None:
-    """The exact answers, beside what will be simulated."""
+def _write_theory(group: zarr.Group, scenario: Scenario, add: Callable[..., None]) -> None:
+    """The exact answers, beside what will be simulated; matrices that change with time are averages over it."""
+    equations = scenario.langevin()
     theory = group.create_group(
         "theory",
         attributes={
-            "stable": bool(equations.stability.stable),
-            "growth_rate": equations.stability.growth_rate,
-            "verdict": equations.stability.sentence,
+            "stable": bool(scenario.stable),
+            "growth_rate": scenario.growth_rate,
+            "verdict": scenario.verdict,
             "coordinate": [list(c) for c in equations.coordinate],
             "time_unit": equations.time_unit,
         },
@@ -283,7 +284,7 @@ def _write_theory(group: zarr.Group, equations: Langevin, add: Callable[..., Non
     add(theory, "unit", equations.unit, ("coordinate",), "", "value of one scaled unit")
     add(theory, "drift_matrix", equations.drift_matrix, square, "", "A, scaled")
     add(theory, "noise_covariance", equations.noise_covariance, square, "", "B B^T, scaled")
-    steady = equations.steady
+    steady = None if scenario.modulated else equations.steady
     if steady is not None:
         add(theory, "stationary_mean", steady.mean, ("coordinate",), "", "exact, scaled")
         add(theory, "stationary_covariance", steady.covariance, square, "", "exact, scaled")

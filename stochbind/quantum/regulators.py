@@ -62,7 +62,7 @@ def regulated(
 
     .. math::
 
-        \Big\langle \sum_j w_j \frac{z_j^2 + p_j^2}{2} + \sum_k \frac{u_k^2}{2\kappa^2} \Big\rangle
+        \left\langle \sum_j w_j \frac{z_j^2 + p_j^2}{2} + \sum_k \frac{u_k^2}{2\kappa^2} \right\rangle
 
     as small as it can be. With :math:`\kappa \ll \Omega` the control damps the estimate of a particle at the rate
     :math:`\sqrt2\kappa`; the larger :math:`\kappa`, the cheaper are forces.

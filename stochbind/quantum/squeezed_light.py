@@ -154,7 +154,7 @@ def least_squeezing(diffusion: float, coupling_rate: float, overlap: float, conv
 
     There conservative optical binding can squeeze below the vacuum, and entangle:
 
-    .. math:: r = -\frac1c \log\Big[1 - \frac{1 - g_r/D_{11}}{|\zeta|^2}\Big], \qquad c = 1 \text{ or } 2
+    .. math:: r = -\frac1c \log\left[1 - \frac{1 - g_r/D_{11}}{|\zeta|^2}\right], \qquad c = 1 \text{ or } 2
 
     Parameters
     ----------

@@ -14,7 +14,8 @@ import tomli_w
 from pydantic import BeforeValidator, Field, model_validator
 
 from stochbind import checks
-from stochbind.langevin import Langevin
+from stochbind.errors import PlanError
+from stochbind.langevin import Langevin, Moments
 from stochbind.optics.approximations import Deviation
 from stochbind.oscillators import Oscillators
 from stochbind.protocols import Drive, Protocol
@@ -133,7 +134,7 @@ class Scenario(Part, abc.ABC):
 
     @abc.abstractmethod
     def oscillators(self) -> Oscillators:
-        """The coupled oscillators that the scenario comes to."""
+        """The coupled oscillators that the scenario comes to, averaged over time if it is modulated."""
 
     @abc.abstractmethod
     def derived(self) -> dict[str, Derived]:
@@ -163,17 +164,90 @@ class Scenario(Part, abc.ABC):
         """Warnings about the validity of the model for these numbers, one sentence each."""
         return []
 
+    @property
+    def modulated(self) -> bool:
+        """Whether couplings, stiffnesses and noise change with time; `oscillators` are then the average over it."""
+        return False
+
+    @property
+    def changes_with_time(self) -> bool:
+        """Whether the equations of motion change with time in any way: by drives, or because it is modulated."""
+        return bool(self.drive) or self.modulated
+
+    @property
+    def stable(self) -> bool:
+        """Whether every mode decays."""
+        return self.langevin().stability.stable
+
+    @property
+    def growth_rate(self) -> float:
+        """Largest growth rate of a mode [1/s], negative if all decay."""
+        return self.langevin().stability.growth_rate
+
+    @property
+    def verdict(self) -> str:
+        """Whether the array is stable, in words, to follow "The array is"."""
+        return self.langevin().stability.sentence
+
+    def require_constant(self, what: str) -> None:
+        """Raise `PlanError` if the scenario is modulated.
+
+        Parameters
+        ----------
+        what : str
+            What needs equations that do not change, for the message.
+        """
+        if self.modulated:
+            raise PlanError(
+                f"{self.name}: has couplings that change with time, and {what} need constant ones; leave out what "
+                "changes them."
+            )
+
     def langevin(self) -> Langevin:
-        """The equations of motion in scaled units, without drives."""
+        """The equations of motion in scaled units, without drives, averaged over time if the scenario is modulated."""
         return self.oscillators().langevin()
 
+    def initial_moments(self, initial: str) -> Moments:
+        """State at time zero; see `Oscillators.initial_moments`.
+
+        Parameters
+        ----------
+        initial : {"thermal", "stationary", "rest", "ground"}
+            Which one; "stationary" only if the scenario is not modulated.
+
+        Returns
+        -------
+        Moments
+            Mean and covariance, in the scaled units of `langevin`.
+
+        Raises
+        ------
+        UnstableError, PlanError
+            If there is no such state.
+        """
+        if initial == "stationary":
+            self.require_constant("steady states")
+        return self.oscillators().initial_moments(initial)
+
     def driven(self, equations: Langevin) -> Langevin | Protocol:
-        """Equations of these particles with the drives of the scenario; as they are, if there are none."""
-        if not self.drive:
-            return equations
+        """Equations of these particles with all that changes with time; as they are, if there is nothing.
+
+        Parameters
+        ----------
+        equations : Langevin
+            Those of `langevin`, and forces of one's own beside them.
+
+        Returns
+        -------
+        Langevin or Protocol
+            What is solved.
+        """
+        return Protocol.constant(equations, drives=self._drives) if self.drive else equations
+
+    @property
+    def _drives(self) -> list[Drive]:
         turn = 1.0 if self.reduced else 2.0 * math.pi  # in reduced units a frequency is an angular one
-        drives = [Drive(d.particle, d.force, turn * d.frequency, d.phase, axis=d.axis) for d in self.drive]
-        return Protocol.constant(equations, drives=drives)
+        return [Drive(d.particle, d.force, turn * d.frequency, d.phase, axis=d.axis) for d in self.drive]
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain data, in SI: the form in which plans and stores keep a scenario."""

@@ -97,6 +97,13 @@ class Lattice(Part):
             return lattices.alternating_phases(rows, columns, self.phase_step)
         return lattices.stepped_phases(rows, columns, self.phase_step, self.row_phase_step)
 
+    @property
+    def phase_steps(self) -> FloatArray:
+        """How often `phase_step` is counted in the phase at each place, shape (N,): as often as phases run there."""
+        rows, columns = self._table
+        pattern = lattices.alternating_phases if self.alternating else lattices.stepped_phases
+        return pattern(rows, columns, 1.0)
+
 
 class PhaseLattice(Lattice):
     """A lattice whose `distance_phase` is the phase kd of light on the way between neighbours."""
