@@ -12,9 +12,10 @@ which is exact for linear forces, at any interval.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from stochbind import checks
 from stochbind.checks import FloatArray
@@ -23,9 +24,6 @@ from stochbind.langevin import Moments
 from stochbind.propagation import covariance_root
 from stochbind.quantum.filtering import Sampling, filtered, sampling
 from stochbind.quantum.measurement import Homodyne, measured
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 
 class Detector:
@@ -96,8 +94,6 @@ def detected(dataset: xr.Dataset, homodyne: Homodyne, *, seed: int = 0) -> xr.Da
     PlanError
         If there are fewer than two states, or they are not at equal intervals.
     """
-    import xarray as xr
-
     state, interval = _states(dataset, homodyne)
     detector = Detector(sampling(homodyne, interval), seed)
     increments = detector.increments(state, detector.generators(0, len(state)))

@@ -8,9 +8,10 @@ given the increments of the record. With finer intervals these tend to those giv
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import xarray as xr
 
 from stochbind import checks
 from stochbind.checks import FloatArray
@@ -18,9 +19,6 @@ from stochbind.errors import PlanError, ScenarioError, UnstableError
 from stochbind.langevin import Moments
 from stochbind.quantum.measurement import Homodyne, measured
 from stochbind.quantum.riccati import Filtering, filtered_covariance, precision, settled
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 #: A covariance that changes by less than this from one step to the next, relative to its variances, has settled.
 SETTLED = 1e-14
@@ -169,8 +167,6 @@ def filtered(dataset: xr.Dataset, homodyne: Homodyne, initial: Moments) -> xr.Da
     Kalman, J. Basic Eng. 82, 35 (1960); with noise common to state and record, Anderson and Moore, Optimal Filtering
     (1979), section 5.4.
     """
-    import xarray as xr
-
     record, interval = _records(dataset, homodyne)
     scale = measured(homodyne).unit[homodyne.equations.dimension :]
     increments = np.diff(record / scale, axis=1, prepend=0.0)
