@@ -12,6 +12,7 @@ from stochbind.analysis.mode_families import mode_family, scenario_family
 from stochbind.errors import ScenarioError
 from stochbind.modes.continuation import encircle, follow
 from stochbind.modes.exceptional_points import degeneracies, exceptional_points
+from stochbind.modes.spectrum import modes
 from stochbind.oscillators import Oscillators
 
 
@@ -260,6 +261,20 @@ def test_points_along_a_parameter_of_a_scenario(unidirectional):
     frame = exceptional_points(mode_family(quarter, "particle[0].power", rotating=True), 0.15, 0.4)
     np.testing.assert_allclose(places(frame), places(found), rtol=1e-3)
     assert np.abs(places(frame) - places(found)).max() > 1e-5  # the frame is not exact
+
+
+def test_equal_particles_in_equal_tweezers_have_no_mode_that_grows(unidirectional):
+    """At any phase: the squares of the frequencies differ by |C_12 + C_21|/m; at unequal powers they do grow."""
+    equal = scenario_family(unidirectional, "particle[0].power")(0.3)
+    for phase in (0.3, 1.0, 2.0, 2.7):
+        array = mode_family(equal, "particle[0].phase")(phase)
+        found = modes(array)
+        assert found.phase == "unbroken"
+        square = np.abs(found.frequency) ** 2
+        difference = abs(array.coupling[0, 1] + array.coupling[1, 0]) / array.mass[0]
+        assert square[1] - square[0] == pytest.approx(difference, rel=1e-9, abs=0)
+    uneven = scenario_family(unidirectional, "particle[0].power")(0.24)
+    assert not modes(mode_family(uneven, "particle[0].phase")(math.pi / 2)).stability.stable
 
 
 def test_families_of_scenarios_refuse_what_is_no_number(unidirectional):
