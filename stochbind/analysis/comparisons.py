@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
+from itertools import combinations, pairwise, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ import xarray as xr
 
 from stochbind.analysis import online, windows
 from stochbind.analysis.exact_windows import normal_shares, steady_correlation, steady_spectrum
-from stochbind.analysis.statistics import Estimate
+from stochbind.analysis.statistics import Estimate, Record
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.langevin import Langevin
 from stochbind.oscillators import Oscillators
@@ -26,6 +26,8 @@ MOST_PAIRS = 6
 _N_BANDS = 3
 #: A share of states is told only if about so many independent states lie on either side.
 _FEWEST_VISITS = 30.0
+#: Units of products of coordinates, by how many of them are velocities.
+_PRODUCT_UNITS = ("m^2", "m^2/s", "m^2/s^2")
 
 
 class Comparison(NamedTuple):
@@ -123,6 +125,46 @@ def without_steady_state(dataset: xr.Dataset) -> list[str]:
         names.append("work and heat along the path")
     shown = ", ".join(name.replace("_", " ") for name in names)
     return [f"Not compared, as exact means are told in an undriven steady state only: {shown}."] if names else []
+
+
+def products(array: Oscillators, found: Record, exact: Record) -> Iterator[Comparison]:
+    """Mean products of coordinates of each oscillator and of the nearest pairs, in which the phase of motion shows.
+
+    Parameters
+    ----------
+    array : Oscillators
+        The particles.
+    found, exact : Record
+        Second moments, and their exact means.
+
+    Yields
+    ------
+    Comparison
+        For each kind of product but mean squares, which temperatures tell.
+    """
+    n, unit, truth = array.n_oscillators, array.langevin().unit, exact.second[0]
+    kinds = ("position",) if array.overdamped else ("position", "velocity")
+    pairs = sorted(combinations(range(n), 2), key=lambda pair: pair[1] - pair[0])[:MOST_PAIRS]
+    for (a, one), (b, other) in product(enumerate(kinds), repeat=2):
+        places = np.array([*pairs, *(((j, j) for j in range(n)) if a < b else ())], dtype=np.intp).reshape(-1, 2)
+        j, k = places.T
+        row, column = j + a * n, k + b * n
+        scale = unit[row] * unit[column]
+        yield Comparison(
+            f"{one} times {other}",
+            _PRODUCT_UNITS[a + b],
+            _names(array, j, k),
+            found.estimate(partial(_element, row=row, column=column, scale=scale)),
+            truth[row, column] * scale,
+            np.sqrt(truth[row, row] * truth[column, column]) * scale,
+        )
+
+
+def _element(
+    second: FloatArray, row: npt.NDArray[np.intp], column: npt.NDArray[np.intp], scale: FloatArray
+) -> FloatArray:
+    result: FloatArray = second[..., row, column] * scale
+    return result
 
 
 def strongest_pairs(array: Oscillators) -> list[tuple[int, int]]:

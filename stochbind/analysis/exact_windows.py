@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from stochbind.analysis.statistics import Record, _augmented_moment, _sum_of_moments
+from stochbind.analysis.exact_sums import augmented_moment, augmented_step, equal_steps, sum_of_moments, walked_sums
+from stochbind.analysis.statistics import Record
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.langevin import Langevin, Moments
 from stochbind.protocols import Protocol
@@ -23,12 +24,13 @@ def exact_record_of_windows(
 
     .. math:: \sum_w M_{wW+j} = E^j F E^{jT} + n S_j, \qquad F = \sum_{w<n} M_{wW},
 
-    and F is itself such a sum, with the step :math:`E^W`. So the cost grows with the logarithm of the number of states.
+    and F is itself such a sum, with the step :math:`E^W`. So the cost grows with the logarithm of the number of states;
+    but where equations change with time, and the interval is not a whole number of periods, with the number itself.
 
     Parameters
     ----------
     system : Langevin or Protocol
-        The equations of motion, with drives if there are any; they do not change otherwise.
+        The equations of motion, with all that changes them with time.
     initial : Moments
         State at time zero.
     first_time : float
@@ -48,43 +50,36 @@ def exact_record_of_windows(
     protocol = system if isinstance(system, Protocol) else Protocol.constant(system)
     d = protocol.equations.dimension
     n_whole, rest = divmod(n_states, window)
-    matrix, noise = _augmented_step(protocol, interval)
-    first = _augmented_moment(protocol, initial, first_time)
-    total, before = np.zeros_like(first), np.zeros_like(first)
-    if n_whole:
-        starts = _sum_of_moments(*_augmented_step(protocol, interval * window), first, n_whole)
-        total += _sum_of_moments(matrix, n_whole * noise, starts, window)
-        before += _sum_of_moments(matrix, n_whole * noise, starts, window - 1)
-    if rest:
-        start = _augmented_moment(protocol, initial, first_time + interval * (n_whole * window))
-        total += _sum_of_moments(matrix, noise, start, rest)
-        before += _sum_of_moments(matrix, noise, start, rest - 1)
+    first = augmented_moment(protocol, initial, first_time)
+    if equal_steps(protocol, interval):
+        matrix, noise = augmented_step(protocol, interval)
+        total, before = np.zeros_like(first), np.zeros_like(first)
+        if n_whole:
+            starts = sum_of_moments(*augmented_step(protocol, interval * window), first, n_whole)
+            total += sum_of_moments(matrix, n_whole * noise, starts, window)
+            before += sum_of_moments(matrix, n_whole * noise, starts, window - 1)
+        if rest:
+            start = augmented_moment(protocol, initial, first_time + interval * (n_whole * window))
+            total += sum_of_moments(matrix, noise, start, rest)
+            before += sum_of_moments(matrix, noise, start, rest - 1)
+        lagged = matrix @ before
+    else:
+        total, before, lagged = walked_sums(
+            protocol, initial, first_time=first_time, interval=interval, window=window, n_states=n_states
+        )
     n_pairs = n_states - n_whole - (rest > 0)
     share = 1.0 / n_pairs if n_pairs else np.nan
-    last = _augmented_moment(protocol, initial, first_time + interval * (n_states - 1))
+    last = augmented_moment(protocol, initial, first_time + interval * (n_states - 1))
     return Record(
         second=total[None, :d, :d] / n_states,
         before=before[None, :d, :d] * share,
-        lagged=(matrix @ before)[None, :d, :d] * share,
+        lagged=lagged[None, :d, :d] * share,
         first_state=first[None, :d, :d],
         last_state=last[None, :d, :d],
         weight=np.ones(1),
         interval=interval,
         n_states=n_states,
     )
-
-
-def _augmented_step(protocol: Protocol, interval: float) -> tuple[FloatArray, FloatArray]:
-    """Matrix and covariance of a step of (x, 1, cosine and sine of each drive)."""
-    d, size = protocol.equations.dimension, protocol.equations.dimension + 1 + 2 * len(protocol.drives)
-    step = protocol.schedule(interval, 1)
-    matrix, noise = np.eye(size), np.zeros((size, size))
-    matrix[:d, :d], matrix[:d, d], noise[:d, :d] = step.matrix[0], step.shift[0], step.covariance[0]
-    for f, drive in enumerate(protocol.drives):
-        i, angle = d + 1 + 2 * f, drive.angular_frequency * interval
-        matrix[:d, i : i + 2] = step.drive[0, f].T
-        matrix[i : i + 2, i : i + 2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    return matrix, noise
 
 
 def steady_correlation(equations: Langevin, lag: npt.ArrayLike) -> FloatArray:

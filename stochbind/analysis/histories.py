@@ -97,7 +97,7 @@ def history(
     baths = scenario.oscillators().baths
     changing = baths is not None and bool(baths.finite.any())
     if not (equations.forces or dataset.attrs.get("own_forces") or changing):
-        state = scenario.oscillators().initial_moments(dataset.attrs["initial"] if initial is None else initial)
+        state = scenario.initial_moments(dataset.attrs["initial"] if initial is None else initial)
         system, count = scenario.driven(equations), np.round((stop - start) / interval).astype(int) + 1
         exact = np.array(
             [

@@ -40,7 +40,9 @@ def mode_family(scenario: Scenario, path: str, *, rotating: bool = False) -> Cal
     at = scenario_family(scenario, path)
 
     def equations(value: float) -> Equations:
-        array = at(value).oscillators()
+        found = at(value)
+        found.require_constant("modes")
+        array = found.oscillators()
         return rotating_frame(array).H if rotating else array
 
     return equations

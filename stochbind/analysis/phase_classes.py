@@ -188,10 +188,12 @@ def regime_code(found: Regimes) -> IntArray:
 
 
 def _equations(scenario: Scenario) -> Langevin:
+    scenario.require_constant("phase diagrams")
     return scenario.langevin()
 
 
 def _light(scenario: Scenario) -> _Light:
+    scenario.require_constant("phase diagrams")
     if isinstance(scenario, TweezerScenario) and not scenario.full:
         return _Light(scenario.binding.coupling, scenario.binding.diffusion, constants.hbar)
     array = scenario.oscillators()

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 from scipy import special
 
+from stochbind.analysis.exact_sums import augmented_moment, augmented_step, equal_steps, sum_of_moments, walked_sums
 from stochbind.analysis.passes import FEWEST_CELLS, SHORTEST_BLOCK, Cells, independent_cells, read
 from stochbind.analysis.passes import N_GROUPS as N_GROUPS
 from stochbind.analysis.second_moments import SecondMoments
@@ -304,11 +305,12 @@ def exact_record(
 
     The sum of the second moments over n states is built by doubling,
     :math:`f(2n) = f(n) + E^n f(n) E^{nT}` and :math:`g(2n) = g(n) + n S_n + E^n g(n) E^{nT}`. Theory page, eq. (13).
+    Where equations change with time, and the interval is not a whole number of periods, state by state.
 
     Parameters
     ----------
     system : Langevin or Protocol
-        The equations of motion, with drives if there are any; they do not change otherwise.
+        The equations of motion, with all that changes them with time.
     initial : Moments
         State at time zero.
     first_time : float
@@ -325,18 +327,17 @@ def exact_record(
     """
     protocol = system if isinstance(system, Protocol) else Protocol.constant(system)
     d = protocol.equations.dimension
-    first = _augmented_moment(protocol, initial, first_time)
-    last = _augmented_moment(protocol, initial, first_time + interval * (n_states - 1))
-    step = protocol.schedule(interval, 1)
-    matrix, noise = np.eye(len(first)), np.zeros_like(first)
-    matrix[:d, :d], matrix[:d, d], noise[:d, :d] = step.matrix[0], step.shift[0], step.covariance[0]
-    for f, drive in enumerate(protocol.drives):
-        i, angle = d + 1 + 2 * f, drive.angular_frequency * interval
-        matrix[:d, i : i + 2] = step.drive[0, f].T
-        matrix[i : i + 2, i : i + 2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    total = _sum_of_moments(matrix, noise, first, n_states)
-    before = total - last
-    lagged = matrix @ before
+    first = augmented_moment(protocol, initial, first_time)
+    last = augmented_moment(protocol, initial, first_time + interval * (n_states - 1))
+    if equal_steps(protocol, interval):
+        matrix, noise = augmented_step(protocol, interval)
+        total = sum_of_moments(matrix, noise, first, n_states)
+        before = total - last
+        lagged = matrix @ before
+    else:
+        total, before, lagged = walked_sums(
+            protocol, initial, first_time=first_time, interval=interval, window=n_states, n_states=n_states
+        )
     return Record(
         second=total[None, :d, :d] / n_states,
         before=before[None, :d, :d] / (n_states - 1),
@@ -347,39 +348,3 @@ def exact_record(
         interval=interval,
         n_states=n_states,
     )
-
-
-def _augmented_moment(protocol: Protocol, initial: Moments, time: float) -> FloatArray:
-    """Second moment of (x, 1, cosine and sine of each drive): covariance and mean in one matrix."""
-    moments = protocol.moments(time, initial)
-    d = protocol.equations.dimension
-    phase = np.array([drive.angular_frequency * time + drive.phase for drive in protocol.drives])
-    waves = np.stack([np.cos(phase), np.sin(phase)], axis=-1).ravel()
-    mean = np.concatenate([moments.mean, [1.0], waves])
-    result = np.outer(mean, mean)
-    result[:d, :d] += moments.covariance
-    return result
-
-
-def _sum_of_moments(matrix: FloatArray, noise: FloatArray, first: FloatArray, count: int) -> FloatArray:
-    """Sum of M_0 ... M_(count-1), where M_(k+1) = E M_k E^T + S."""
-    size = len(matrix)
-    power, covariance = np.eye(size), np.zeros((size, size))  # E^n and S_n
-    free, driven = (
-        np.zeros((size, size)),
-        np.zeros((size, size)),
-    )  # sums over k < n of E^k M_0 E^kT and of S_k
-    n = 0
-    for digit in bin(count)[2:]:
-        driven = driven + n * covariance + power @ driven @ power.T
-        free = free + power @ free @ power.T
-        covariance = covariance + power @ covariance @ power.T
-        power = power @ power
-        n *= 2
-        if digit == "1":
-            driven = driven + covariance
-            free = free + power @ first @ power.T
-            covariance = noise + matrix @ covariance @ matrix.T
-            power = matrix @ power
-            n += 1
-    return free + driven

@@ -154,11 +154,11 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
     if moments is not None:
         steady = moments.covariance + np.outer(moments.mean, moments.mean)
     linear = not (equations.forces or dataset.attrs.get("own_forces"))
-    if array.coupling.any() and linear:
+    if array.coupling.any() and linear and not scenario.modulated:
         notes.append(
             "The position temperature u<q^2>/k_B of coupled particles differs from the bath's in equilibrium too."
         )
-    solved = steady if linear and not scenario.drive else None
+    solved = steady if linear and not scenario.changes_with_time else None
     rows = list(_linear_rows(scenario, found, exact, solved))
     if not linear:
         notes.append("The forces are not linear: there is no exact answer, and the values stand alone.")
@@ -169,11 +169,16 @@ def validate(dataset: xr.Dataset, scenario: Scenario | None = None, *, initial: 
         ]
         estimate, nothing = found.estimate(partial(_mean_square, array)), np.full(array.n_oscillators, math.nan)
         rows += _rows(array, "mean square position", "m^2", estimate, nothing, nothing)
+    elif scenario.modulated:
+        notes.append(
+            "Couplings change with time: powers, transfer and the first law, which need constants, are left out."
+        )
+        rows += [row for one in comparisons.products(array, found, exact) for row in _compared(one)]
     elif scenario.drive:
         notes.append("Directional transfer is left out, and the first law tells the power of the drives.")
     else:
         rows += _transfer_rows(array, found, exact, steady, notes)
-    settled_by_then = windows.is_settled(equations, initial, window.first_time)
+    settled_by_then = not scenario.modulated and windows.is_settled(equations, initial, window.first_time)
     rows += _ledger_rows(array, dataset, window.first_time, solved if settled_by_then else None)
     if solved is not None:
         steady_rows = comparisons.steady_comparisons(
@@ -196,7 +201,7 @@ def _table(
         notes=tuple(notes),
         window=window,
         n_trajectories=n_trajectories,
-        stable=scenario.langevin().stability.stable,
+        stable=scenario.stable,
         time_unit="" if scenario.reduced else "s",
     )
 
@@ -215,12 +220,13 @@ def _linear_rows(scenario: Scenario, found: Record, exact: Record, steady: Float
         "position temperature": (thermodynamics.position_temperature, "K"),
         "heat current": (thermodynamics.heat_current, "W"),
         "recoil heating": (thermodynamics.recoil_heating, "W"),
-        "power": (thermodynamics.power, "W"),
     }
-    if np.abs(array.coupling - array.coupling.T).max() > _ZERO_COUPLING * np.abs(array.coupling).max():
-        functions["non-reciprocal power"] = (thermodynamics.non_reciprocal_power, "W")
-    if scenario.kind != "oscillators":
-        functions["light power"] = (thermodynamics.light_power, "W")
+    if not scenario.modulated:
+        functions["power"] = (thermodynamics.power, "W")
+        if np.abs(array.coupling - array.coupling.T).max() > _ZERO_COUPLING * np.abs(array.coupling).max():
+            functions["non-reciprocal power"] = (thermodynamics.non_reciprocal_power, "W")
+        if scenario.kind != "oscillators":
+            functions["light power"] = (thermodynamics.light_power, "W")
     if not array.overdamped:
         functions = {"kinetic temperature": (thermodynamics.kinetic_temperature, "K"), **functions}
     for name, (function, unit) in functions.items():
@@ -232,6 +238,8 @@ def _linear_rows(scenario: Scenario, found: Record, exact: Record, steady: Float
         final = of(steady) if steady is not None else np.full_like(truth, np.nan)
         skip = ~(coupled | coupled.T) if name == "power" else None
         yield from _rows(array, name, unit, estimate, truth, final, skip=skip)
+    if scenario.modulated:
+        return
 
     def residual(part: Record) -> FloatArray:
         return thermodynamics.first_law(array, part.second, part.first_state, part.last_state, found.duration)
@@ -248,10 +256,9 @@ def _linear_rows(scenario: Scenario, found: Record, exact: Record, steady: Float
 def _moment_rows(scenario: Scenario, dataset: xr.Dataset, initial: str, notes: list[str]) -> list[Row]:
     """Rows of the statistic "moments" of a run that kept trajectories, too, which all other rows are made of."""
     array = scenario.oscillators()
-    functions = {
-        "position temperature": (thermodynamics.position_temperature, "K"),
-        "power": (thermodynamics.power, "W"),
-    }
+    functions = {"position temperature": (thermodynamics.position_temperature, "K")}
+    if not scenario.modulated:
+        functions["power"] = (thermodynamics.power, "W")
     if not array.overdamped:
         functions["kinetic temperature"] = (thermodynamics.kinetic_temperature, "K")
     if dataset.attrs.get("diverged"):

@@ -71,15 +71,14 @@ def recorded(dataset: xr.Dataset, scenario: Scenario, initial: str) -> Window:
         raise TooFewSamplesError("Averages need at least 2 states of each trajectory, but the record has 1.")
     time = dataset["time"]
     interval = float(time[1] - time[0])
-    stability = equations.stability
-    start = settled(stability.growth_rate if stability.stable else 0.0, interval, dataset.sizes["time"])
+    start = settled(scenario.growth_rate if scenario.stable else 0.0, interval, dataset.sizes["time"])
     # Before the steady state, blocks of time differ by more than noise.
-    steady = is_settled(equations, initial, float(time[start]))
+    steady = not scenario.modulated and is_settled(equations, initial, float(time[start]))
     cells = independent_cells(dataset, equations, start=start) if steady else cut(dataset, start=start)
     found = record(dataset, equations, start=start, cells=cells)
     exact = exact_record(
         scenario.driven(equations),
-        array.initial_moments(initial),
+        scenario.initial_moments(initial),
         first_time=float(time[start]),
         interval=interval,
         n_states=found.n_states,
@@ -127,8 +126,7 @@ def accumulated(dataset: xr.Dataset, scenario: Scenario, initial: str) -> Window
     array = scenario.oscillators()
     equations = array.langevin()
     first, n_states, interval = online.moment_windows(dataset)
-    stability = equations.stability
-    begin = settled(stability.growth_rate if stability.stable else 0.0, interval, int(n_states.sum()))
+    begin = settled(scenario.growth_rate if scenario.stable else 0.0, interval, int(n_states.sum()))
     later = np.flatnonzero(first >= first[0] + (begin - 0.5) * interval)
     start = int(later[0]) if len(later) else len(first) - 1
     while start and 2 * n_states[start:].sum() < n_states.sum() - begin:
@@ -136,7 +134,7 @@ def accumulated(dataset: xr.Dataset, scenario: Scenario, initial: str) -> Window
     found = online.record_of_moments(dataset, equations, start=first[start])
     exact = exact_record_of_windows(
         scenario.driven(equations),
-        array.initial_moments(initial),
+        scenario.initial_moments(initial),
         first_time=float(first[start]),
         interval=interval,
         window=int(n_states[start]),

@@ -66,6 +66,7 @@ def modes(
     chosen = scenario_of(scenario)
     if isinstance(chosen, Sweep):
         chosen = chosen.base
+    chosen.require_constant("modes")
     array = chosen.oscillators()
     scan = None if along is None else _scan(along, chosen)
     frame = rotating_frame(array) if rotating else None

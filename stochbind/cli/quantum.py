@@ -15,6 +15,7 @@ from stochbind.cli.common import JsonOption, ScenarioArgument, duration_of, scen
 if TYPE_CHECKING:
     from stochbind.oscillators import Oscillators
     from stochbind.quantum.states import GaussianState
+    from stochbind.scenario import Scenario
 
 #: Columns of the table: the key of the report, the heading and the width.
 _COLUMNS = (
@@ -45,7 +46,7 @@ def quantum(
     """Show a scenario as a Gaussian quantum state: quanta, purity, squeezing, entanglement.
 
     Negativity and information are those of each particle with all others. Below the table stands how far the recoil is
-    from where the light would entangle particles.
+    from where the light would entangle particles, if couplings do not change with time.
     """
     from stochbind.scenario import Sweep
 
@@ -58,8 +59,8 @@ def quantum(
         "time": duration,
         "initial": None if duration is None else initial,
         "efficiency": efficiency,
-        **_told(array, _state(array, duration, initial, efficiency)),
-        **_told_of_light(array),
+        **_told(array, _state(base, duration, initial, efficiency)),
+        **({} if base.modulated else _told_of_light(array)),
     }
     if as_json:
         print(json.dumps(reports.json_ready(report), indent=2, allow_nan=False))
@@ -67,7 +68,7 @@ def quantum(
         _print(report, "" if base.reduced else " s")
 
 
-def _state(array: Oscillators, duration: float | None, initial: str, efficiency: float | None) -> GaussianState:
+def _state(scenario: Scenario, duration: float | None, initial: str, efficiency: float | None) -> GaussianState:
     """The steady state, or that after a time; conditional on a record if its efficiency is given."""
     import numpy as np
 
@@ -75,8 +76,13 @@ def _state(array: Oscillators, duration: float | None, initial: str, efficiency:
     from stochbind.quantum.quadratures import local_frequency
     from stochbind.quantum.states import GaussianState, state
 
+    array = scenario.oscillators()
     local_frequency(array)  # raises if there are no quantum states
     equations = array.langevin()
+    if efficiency is not None:
+        scenario.require_constant("conditional states")
+    if duration is None:
+        scenario.require_constant("steady states")
     if efficiency is not None:
         start = None if duration is None else state(array, array.initial_moments(initial)).covariance
         known = conditional_covariance(Homodyne(array, efficiency), duration, start)
@@ -88,7 +94,8 @@ def _state(array: Oscillators, duration: float | None, initial: str, efficiency:
                 equations.stability.growth_rate,
             )
         return state(array, equations.stationary)
-    return state(array, equations.moments(duration, array.initial_moments(initial)))
+    system = scenario.driven(equations) if scenario.modulated else equations
+    return state(array, system.moments(duration, scenario.initial_moments(initial)))
 
 
 def _told(array: Oscillators, found: GaussianState) -> dict[str, Any]:
@@ -152,6 +159,8 @@ def _print(report: dict[str, Any], unit: str) -> None:
         print("Forces beyond the linear ones are left out.")
     if not report["physical"]:
         print("No quantum state has this covariance: baths are classical here, and these are too cold for that.")
+    if "light_completely_positive" not in report:
+        return
     if not report["light_completely_positive"]:
         print("Without gas the master equation is not completely positive: antireciprocal coupling comes with recoil.")
     if report["recoil_over_threshold"] == 0.0:

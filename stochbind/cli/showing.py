@@ -177,12 +177,13 @@ def _figure_of_run(store: str) -> Figure:
 
     result, scenario = _validation(store)
     dataset, array = without_diverged(open_dataset(store), []), scenario.oscillators()
-    omega, value = transfer.spectrum(array, array.langevin(), 800)
-    pair = transfer.strongest_response(value) if len(array.axes) > 1 else (0, 1)
-    exact = plots.Response(omega, value, array.names, pair)
-    found = None
+    exact = found = None
+    if not scenario.modulated:  # susceptibilities are those of constants
+        omega, value = transfer.spectrum(array, array.langevin(), 800)
+        pair = transfer.strongest_response(value) if len(array.axes) > 1 else (0, 1)
+        exact = plots.Response(omega, value, array.names, pair)
     try:
-        if not scenario.drive:  # their motion is not fluctuation
+        if not scenario.changes_with_time:  # their motion is not fluctuation
             found = plots.Response(*transfer.found_spectrum(array, dataset, 60))
     except errors.TooFewSamplesError:
         pass

@@ -210,7 +210,6 @@ def add_coordinates(group: zarr.Group, plan: Plan, constants: _Constants | None 
 def write_structure(group: zarr.Group, plan: Plan, layout: Layout) -> None:
     """Everything but the trajectories."""
     scenario = plan.scenario
-    equations = scenario.langevin()
     constants = _Constants()
     add = constants.add
     add_coordinates(group, plan, constants)

@@ -49,7 +49,7 @@ class Response(NamedTuple):
 def overview(
     dataset: xr.Dataset,
     validation: Validation,
-    exact: Response,
+    exact: Response | None,
     found: Response | None,
     *,
     bath_temperature: FloatArray,
@@ -67,7 +67,7 @@ def overview(
     validation : Validation
         Its table.
     exact, found : Response
-        Exact susceptibility, and that found from the record, if it can be.
+        Exact susceptibility, and that found from the record, if it can be. Without the exact one, there is no panel.
     bath_temperature : (N,) float
         [K].
     reduced : bool
@@ -78,13 +78,14 @@ def overview(
     Returns
     -------
     matplotlib.figure.Figure
-        Five panels, or four.
+        Five panels, or fewer.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 7), layout="constrained")
     recorded = "position" in dataset
-    axes = figure.subplot_mosaic("abc;dee" if recorded else "bbbccc;ddeeee")
+    below = ("eee" if recorded else "eeeeee") if exact is None else "dee" if recorded else "ddeeee"
+    axes = figure.subplot_mosaic(f"{'abc' if recorded else 'bbbccc'};{below}")
     if recorded:
         paths(axes["a"], dataset, reduced=reduced)
     temperatures(axes["b"], validation, bath_temperature, reduced=reduced)
@@ -92,8 +93,9 @@ def overview(
         currents(axes["c"], validation, reduced=reduced)
     else:
         bath_temperatures(axes["c"], dataset, relaxation, reduced=reduced)
-    susceptibilities(axes["d"], exact, found, reduced=reduced)
-    if not validation.judged:
+    if exact is not None:
+        susceptibilities(axes["d"], exact, found, reduced=reduced)
+    if exact is not None and not validation.judged:
         axes["d"].set_title("response (points: from the record; lines: linearised)")
     deviations(axes["e"], validation)
     for letter, ax in zip("abcde", axes.values(), strict=False):

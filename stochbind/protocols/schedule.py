@@ -46,10 +46,14 @@ class Schedule(NamedTuple):
     which: npt.NDArray[np.int64]
     period: int
 
+    def set_of(self, step: int) -> int:
+        """The set of the step of one index."""
+        index = step % self.period if self.period else step
+        return int(self.which[np.searchsorted(self.start, index, side="right") - 1])
+
     def propagator(self, step: int) -> Propagator:
         """The whole step of one index, drives included."""
-        index = step % self.period if self.period else step
-        k = int(self.which[np.searchsorted(self.start, index, side="right") - 1])
+        k = self.set_of(step)
         pairs = zip(self.phase, self.turn, strict=True)
         angle = [2 * math.pi * ((int(phase) + step * int(turn)) % 2**64 / 2**64) for phase, turn in pairs]
         shift = self.shift[k] + np.cos(angle) @ self.drive[k, :, 0] + np.sin(angle) @ self.drive[k, :, 1]

@@ -198,10 +198,7 @@ class Scenario(Part, abc.ABC):
             What needs equations that do not change, for the message.
         """
         if self.modulated:
-            raise PlanError(
-                f"{self.name}: has couplings that change with time, and {what} need constant ones; leave out what "
-                "changes them."
-            )
+            raise PlanError(f"{self.name}: has couplings that change with time, and {what} need constant ones.")
 
     def langevin(self) -> Langevin:
         """The equations of motion in scaled units, without drives, averaged over time if the scenario is modulated."""

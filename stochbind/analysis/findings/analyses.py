@@ -222,17 +222,15 @@ def _setting(
     """The part of a record that is analysed."""
     if dataset.sizes["trajectory"] < 2 and dataset.sizes["time"] < 2:
         raise TooFewSamplesError("Averages need at least 2 states of each trajectory, but the record has 1.")
-    equations = scenario.langevin()
     time = dataset["time"].to_numpy()
     if len(time) < 2:
         raise TooFewSamplesError("Averages need at least 2 states of each trajectory, but the record has 1.")
     interval = float(time[1] - time[0])
-    stability = equations.stability
     baths = scenario.oscillators().baths
     if start_time is None and baths is not None and baths.finite.any():
         start = 0  # what changes is compared from the first state on
     elif start_time is None:
-        start = windows.settled(stability.growth_rate if stability.stable else 0.0, interval, len(time))
+        start = windows.settled(scenario.growth_rate if scenario.stable else 0.0, interval, len(time))
     else:
         start = int(np.searchsorted(time, start_time - 1e-9 * interval))
         if not (start_time >= 0.0 and start <= len(time) - 2):
@@ -256,6 +254,8 @@ def _is_steady(dataset: xr.Dataset, scenario: Scenario, initial: str, first_time
         reason = "the forces are not linear, and what is exact is so of linear ones"
     elif scenario.drive:
         reason = "drives act"
+    elif scenario.modulated:
+        reason = "couplings change with time"
     elif equations.steady is None:
         reason = f"there is none: the array is {equations.stability.sentence}"
     elif not windows.is_settled(equations, initial, first_time):
@@ -277,7 +277,7 @@ def _with_moments(setting: Setting, found: Record) -> Subject:
     if setting.linear:
         exact = exact_record(
             setting.scenario.driven(setting.equations),
-            setting.array.initial_moments(setting.initial),
+            setting.scenario.initial_moments(setting.initial),
             first_time=setting.first_time,
             interval=setting.interval,
             n_states=setting.n_states,

@@ -130,10 +130,10 @@ def response_findings(subject: Subject) -> Iterator[Finding]:
     Yields
     ------
     Finding
-        None without drives.
+        None without drives, or where couplings change with time.
     """
     system = subject.scenario.driven(subject.equations)
-    if not isinstance(system, Protocol):
+    if not isinstance(system, Protocol) or subject.scenario.modulated:
         return
     for index, drive in enumerate(system.drives):
         others = system.drives[:index] + system.drives[index + 1 :]

@@ -50,6 +50,17 @@ def temperature_findings(subject: Subject) -> Iterator[Finding]:
     if not held.all():
         subject.notes.append("Where a trap does not hold, there is no position temperature.")
     yield from told("position temperature", "K", thermodynamics.position_temperature, kept=held)
+    if subject.scenario.modulated:
+        subject.notes.append("Normal modes and the work of couplings are left out, as couplings change with time.")
+    else:
+        yield from _of_modes(subject)
+    if not (array.overdamped or subject.scenario.reduced) and (array.stiffness > 0).all():
+        yield from told("occupation number", "", temperatures.occupation)
+
+
+def _of_modes(subject: Subject) -> Iterator[Finding]:
+    """Temperatures of normal modes."""
+    array, told = subject.array, partial(subject.linear_in_moments, TEMPERATURE)
     try:
         modes = temperatures.normal_modes(array)
     except ScenarioError as error:
@@ -61,8 +72,6 @@ def temperature_findings(subject: Subject) -> Iterator[Finding]:
     if not array.overdamped:
         yield from told("kinetic temperature", "K", temperatures.mode_kinetic_temperature, names=names)
     yield from told("position temperature", "K", temperatures.mode_position_temperature, names=names)
-    if not (array.overdamped or subject.scenario.reduced) and (array.stiffness > 0).all():
-        yield from told("occupation number", "", temperatures.occupation)
 
 
 def step_findings(subject: Subject, coefficients: Mapping[str, FloatArray] | None) -> Iterator[Finding]:
@@ -117,13 +126,13 @@ def heat_findings(subject: Subject) -> Iterator[Finding]:
     told = partial(subject.linear_in_moments, HEAT)
     if subject.linear or not (array.overdamped or subject.finite_baths):
         yield from told("heat from the bath", "W", thermodynamics.heat_current)
-    if subject.linear and not subject.scenario.drive:
+    if subject.linear and not subject.scenario.changes_with_time:
         yield from _by_balance(subject)
     if not array.overdamped and np.any(array.diffusion):
         yield from told("heat from recoil", "W", thermodynamics.recoil_heating)
     if subject.linear:
         coupled = array.coupling != 0.0
-        if coupled.any():
+        if coupled.any() and not subject.scenario.modulated:
             yield from told("work of the coupling", "W", thermodynamics.power, kept=coupled)
             yield from told("work of all couplings", "W", _whole_power, names=[""])
         yield from told("energy", "J", thermodynamics.energy)

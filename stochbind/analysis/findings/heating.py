@@ -36,7 +36,7 @@ def heating_findings(subject: Subject) -> Iterator[Finding]:
     """
     array = subject.array
     cold = subject.initial in COLD and not subject.steady and "position" in subject.dataset
-    if not cold or array.overdamped or not subject.linear or subject.scenario.drive:
+    if not cold or array.overdamped or not subject.linear or subject.scenario.changes_with_time:
         return
     if array.n_oscillators > MOST_OSCILLATORS:
         return

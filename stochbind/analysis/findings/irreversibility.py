@@ -34,7 +34,7 @@ def entropy_findings(subject: Subject) -> Iterator[Finding]:
     Finding
         None for forces that are not linear, or noise that is degenerate.
     """
-    if not subject.linear or subject.scenario.drive:
+    if not subject.linear or subject.scenario.changes_with_time:
         return
     told = partial(subject.linear_in_moments, ENTROPY)
     try:

@@ -122,8 +122,10 @@ def filter_pass(setting: Setting, efficiency: float | None, n_groups: int) -> Fi
     """
     if efficiency is None:
         return None
-    if not setting.linear or setting.scenario.drive:
-        raise PlanError("`efficiency` is for runs with linear forces and without drives, which the filter is made for.")
+    if not setting.linear or setting.scenario.changes_with_time:
+        raise PlanError(
+            "`efficiency` is for runs with linear forces that do not change with time, which the filter is made for."
+        )
     found = Filter(setting, Homodyne(setting.array, efficiency), n_groups)
     if setting.n_states - found.first < _LEAST_STATES:
         raise TooFewSamplesError(

@@ -44,7 +44,7 @@ def quantum_findings(subject: Subject) -> Iterator[Finding]:
         exact: FloatArray | None = None
         if subject.linear:
             system = subject.scenario.driven(subject.equations)
-            moments = system.moments(found.time, array.initial_moments(subject.initial))
+            moments = system.moments(found.time, subject.scenario.initial_moments(subject.initial))
             exact = to_quadratures(array, moments).covariance
         for quantity, function, names in _quantities(subject):
             truth = None if exact is None else function(exact)
