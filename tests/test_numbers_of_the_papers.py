@@ -1,0 +1,382 @@
+"""Every headline number of the two papers on quantum optical binding, in one place, as it is right.
+
+PRL: Rudolph et al., Phys. Rev. Lett. 133, 233603 (2024); PRA: Rudolph et al., Phys. Rev. A 110, 063507 (2024). Where a
+printed number or equation is wrong, the test has the right one, and fails with the printed one.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import constants, integrate, optimize
+
+import stochbind as sb
+from stochbind import amplitudes
+from stochbind.analysis import entropy, heating, saturation, thermodynamics
+from stochbind.langevin import Moments
+from stochbind.modes.exceptional_points import exceptional_points
+from stochbind.modes.spectrum import modes
+from stochbind.optics import binding, chain_response, chains, lattices, pairs, particles, regimes
+from stochbind.quantum import entanglement, measurement, modulation, squeezing
+from stochbind.quantum.master_equation import completely_positive, equations_of_motion, evolved, pair_generator
+
+HBAR = constants.hbar
+TURN = 2 * math.pi
+#: Waist and wavelength of the reference pair.
+K, Z_R = TURN / 1064e-9, math.pi * 0.8e-6**2 / 1064e-9
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """Like the pair of Rieser et al., Science 377, 987 (2022)."""
+    return sb.Scenario.from_toml("scenarios/rieser_like_pair.toml")
+
+
+def pair_at(distance, scenario):
+    """G/kd, D11 and kd of the reference pair at a distance [m]; the frequency is that of the tweezers alone."""
+    omega = np.sqrt(scenario.trap_stiffness / scenario.mass)
+    alpha = scenario.susceptibility * particles.sphere_volume(scenario.radius)
+    strength = pairs.strength(scenario.mass, omega, alpha, scenario.peak_field, K, Z_R)
+    return strength / (K * distance), strength * pairs.recoil_ratio(K, Z_R), K * distance
+
+
+def rates(g_r=0.0, g_a=0.0, recoil=1.0, common=0.0):
+    return pairs.Rates(np.array(g_r), np.array(g_a), np.full(2, recoil), np.array(common + 1j * g_a))
+
+
+def chain(n):
+    return lattices.chain(n, 0.25 * math.pi + TURN), lattices.stepped_phases(1, n, 0.25 * math.pi)
+
+
+# PRL
+
+
+@pytest.mark.parametrize(
+    ("phase", "distance", "expected"),
+    [(0, 0, (1, 0, 0)), (0.25, 0.25, (0.5, 0.5, 0.5)), (0.5, 0.5, (0, 1, 0)), (0, 0.5, (0, 0, 1))],
+)
+def test_points_of_figure_3a(phase, distance, expected):
+    kd = 8 * math.pi + distance * math.pi
+    found = pairs.far_field_rates(kd, phase * math.pi, kd, 0.0)
+    values = (found.reciprocal, found.antireciprocal, found.recoil_correlation.real)
+    assert values == pytest.approx(expected, abs=1e-12)
+
+
+def test_regions_of_figure_3a_are_no_partition():
+    middle = (np.arange(1500) + 0.5) * math.pi / 1500
+    kd = 8 * math.pi + middle[:, None]
+    here = pairs.far_field_rates(kd, middle, kd, 0.0)
+    flags = regimes.regimes(here.reciprocal, here.antireciprocal, here.recoil_correlation)
+    assert [float(flag.mean()) for flag in flags] == pytest.approx([0.375, 0.417, 0.375, 0.047], abs=1e-3)
+    blue, green, orange, violet = flags
+    overlaps = [(blue & green).mean(), (orange & green).mean(), (violet & green).mean()]
+    assert overlaps == pytest.approx([0.130, 0.130, 0.024], abs=1e-3)
+    assert (~(blue | green | orange | violet)).mean() == pytest.approx(0.069, abs=1e-3)
+
+
+def test_exceptional_points():
+    g_r, g_a = 0.6, 1.0
+
+    def family(detuning):
+        return amplitudes.optical_binding_pair(g_r, g_a, detuning, np.array([[9, 1j], [-1j, 9]]))[0]
+
+    found = exceptional_points(family, -1.0, 5.0)
+    assert [one.parameter for one in found] == pytest.approx([2 * g_a - 1.6, 2 * g_a + 1.6], rel=1e-10, abs=0)
+    assert [one.order for one in found] == [2, 2]
+
+
+def test_gas_holds_a_pair_whose_modes_grow_by_less_than_half_its_damping():
+    g_r, g_a, omega = 0.003, 0.005, 1.0
+    limit = 2 * math.sqrt(g_a**2 - g_r**2)
+    for damping, stable in ((limit * (1 - 1e-6), False), (limit * (1 + 1e-6), True)):
+        array = sb.Oscillators(
+            mass=np.ones(2),
+            stiffness=np.full(2, omega**2),
+            friction=np.full(2, damping),
+            bath_temperature=np.ones(2),
+            coupling=2 * omega * np.array([[0, g_r + g_a], [g_r - g_a, 0]]),
+            reduced=True,
+        )
+        assert array.langevin().stability.stable is stable
+
+
+def test_the_decaying_and_the_growing_mode():
+    g_a = 0.7
+    H, _ = amplitudes.optical_binding_pair(0.0, g_a, 2 * g_a, np.array([[9, g_a * 1j], [-g_a * 1j, 9]]))
+    found = modes(sb.Langevin.from_complex(H, np.zeros((2, 2))))
+    order = np.argsort(found.frequency.imag)
+    assert found.frequency.imag[order] == pytest.approx([-g_a, g_a], rel=1e-12, abs=0)
+    # b = (a_1 -+ i a_2)/sqrt 2 obeys db/dt = -+ g_a b: the upper one decays
+    for row, sign in ((np.array([1, -1j]), -1), (np.array([1, 1j]), 1)):
+        np.testing.assert_allclose(-1j * row @ H, sign * g_a * row, atol=1e-15)
+
+
+def test_where_the_decaying_mode_saturates(reference):
+    """D11 kd/2G - 1/2: with the noise 2D of the text below PRL (11) it would be 11.5 in place of 5.75."""
+    assert saturation.saturated_occupation(12.5, 1.0) == pytest.approx(5.75, rel=1e-12, abs=0)
+    for distance, quanta in ((2.5e-6, 6.80), (3e-6, 8.26)):
+        g, recoil, _ = pair_at(distance, reference)
+        assert saturation.saturated_occupation(recoil, g) == pytest.approx(quanta, abs=0.006)
+    H, noise = amplitudes.optical_binding_pair(0.0, 1.0, 2.0, np.array([[12.5, 1j], [-1j, 12.5]]))
+    row = np.array([1, -1j]) / math.sqrt(2)
+    # d<n>/dt = -2 g_a <n> + what noise adds to b = (a_1 - i a_2)/sqrt 2
+    added = (row @ noise @ row.conj()).real
+    assert added / (-2 * (row @ H @ row.conj()).imag) == pytest.approx(5.75, rel=1e-12, abs=0)
+
+
+def test_modes_heat_differently_by_ten_to_fifteen_percent():
+    for wavelength, waist, near, far in (
+        (1064e-9, 0.8e-6, 2.28e-6, 3.43e-6),
+        (1064e-9, 0.73e-6, 2.25e-6, 3.38e-6),
+        (1550e-9, 1e-6, 3.25e-6, 4.87e-6),
+    ):
+        k, z_r = TURN / wavelength, math.pi * waist**2 / wavelength
+        found = heating.distance_of_difference(np.array([0.15, 0.10]), k, z_r)
+        assert found == pytest.approx([near, far], abs=0.006e-6)
+    assert float(heating.largest_difference(1.0, K, Z_R)) * K == pytest.approx(2.02, abs=0.005)
+
+
+def test_one_photon_in_ten(reference):
+    for distance, photons in ((2.5e-6, 14.6), (2e-6, 11.7), (1.5e-6, 8.8)):
+        g, recoil, _ = pair_at(distance, reference)
+        assert recoil / g == pytest.approx(photons, abs=0.06)
+
+
+def test_the_pressure_at_which_recoil_and_gas_heat_alike(reference):
+    low = type(reference).model_validate({**reference.to_dict(), "gas": {"pressure": 1e-5, "temperature": 300.0}})
+    derived = low.derived()
+    assert derived["gas_heating_rate"].value[0] == pytest.approx(4.4e4, rel=0.01, abs=0)
+    assert derived["recoil_heating_rate"].value[0] == pytest.approx(1.14e6, rel=2e-3, abs=0)
+    assert heating.pressure_of_equal_heating(low) / 100 == pytest.approx([2.6e-6] * 2, rel=0.01, abs=0)
+
+
+def test_no_entanglement_if_recoil_exceeds_the_coupling():
+    g, omega = 1.0, 100.0
+    generator = np.random.default_rng(1)
+    for recoil, entangled in ((1.0 - 1e-3, True), (1.0 + 1e-3, False)):
+        pair = rates(g_r=g, recoil=recoil)
+        assert bool(entanglement.never_entangles(pair)) is not entangled
+        assert (float(entanglement.entangling_rate(pair_generator(pair, omega))) > 1e-4) is entangled
+    # the condition for complete positivity is another one: the imaginary part of D12 in place of g_r
+    assert completely_positive(pair_generator(rates(g_r=g, recoil=0.5), omega))
+    # products of squeezed states, at the edge, are not entangled at any time
+    r = generator.uniform(-1, 1, (60, 2))
+    start = np.zeros((60, 4, 4))
+    for j in (0, 1):
+        start[:, j, j], start[:, 2 + j, 2 + j] = 0.5 * np.exp(2 * r[:, j]), 0.5 * np.exp(-2 * r[:, j])
+    equation = pair_generator(rates(g_r=g, recoil=1.0), omega)
+    least = min(entanglement.transposed_eigenvalue(v).min() for v in evolved(equation, start, 0.01, 200))
+    assert least > 0.5 - 1e-12
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0, 5.0])
+def test_squeezing_stops_at_half_the_recoil_over_the_coupling(ratio):
+    """V_min = D11/2g with phi = 2 omega t; within a turn it swings by about g/omega, here 1 %."""
+    g, kd = 0.01, 8 * math.pi
+    running = modulation.running_phase(kd, g * kd, ratio * g, 1.0)
+    assert modulation.squeezing_threshold(kd, g * kd) == pytest.approx(g, rel=1e-9, abs=0)
+    vacuum = Moments(np.zeros(4), 0.5 * np.eye(4))
+    difference = np.kron(np.eye(2), np.array([[-1.0, 1.0]]) / math.sqrt(2))
+    times = TURN * 60 + np.arange(8) * math.pi / 4
+    found = [
+        float(squeezing.smallest_variance(difference @ running.moments(t, vacuum).covariance @ difference.T))
+        for t in times
+    ]
+    assert np.mean(found) == pytest.approx(ratio / 2, rel=2e-3, abs=0)
+    assert found == pytest.approx([ratio / 2] * 8, rel=0.014, abs=0)
+
+
+def test_conditional_entanglement_takes_more_than_is_necessary():
+    for coupling, threshold in ((0.02, 0.968), (0.1, 0.941)):
+        array = sb.Oscillators(
+            mass=np.ones(2),
+            stiffness=np.full(2, 1 + 2 * coupling),
+            friction=np.zeros(2),
+            bath_temperature=np.zeros(2),
+            coupling=2 * coupling * np.array([[0.0, 1.0], [1.0, 0.0]]),
+            diffusion=10 * coupling * np.eye(2),
+            reduced=True,
+        )
+
+        def eigenvalue(efficiency, array=array):
+            known = measurement.conditional_covariance(measurement.Homodyne(array, efficiency))
+            return float(entanglement.transposed_eigenvalue(known)) - 0.5
+
+        assert optimize.brentq(eigenvalue, 0.9, 0.999) == pytest.approx(threshold, abs=6e-4)
+        assert measurement.necessary_efficiency(10 * coupling, coupling) == pytest.approx(0.9, rel=1e-12)
+
+
+def test_the_reference_pair(reference):
+    assert reference.mass[0] == pytest.approx(8.971e-18, rel=1e-3, abs=0)
+    assert math.sqrt(reference.trap_stiffness[0] / reference.mass[0]) / TURN == pytest.approx(55.47e3, rel=1e-3)
+    for distance, coupling, kd in ((2.5e-6, 12.42e3, 14.763), (3e-6, 10.35e3, 17.716)):
+        g, recoil, found = pair_at(distance, reference)
+        assert g / TURN == pytest.approx(coupling, rel=1e-3, abs=0)
+        assert found == pytest.approx(kd, rel=1e-3, abs=0)
+        assert recoil == pytest.approx(1.139e6, rel=1e-3, abs=0)
+    volume = particles.sphere_volume(reference.radius)
+    amplitude, alpha = reference.peak_field[0], (reference.susceptibility * volume)[0]
+    scattered = constants.epsilon_0 * constants.c * K**4 * alpha**2 * amplitude**2 / (12 * math.pi)
+    assert scattered == pytest.approx(0.294e-3, rel=2e-3, abs=0)
+    assert 0.8e-12 < reference.radiation_pressure[0] < 1.0e-12
+
+
+# PRA
+
+
+@pytest.mark.parametrize("far_field", [True, False])
+def test_the_commutator_is_kept(far_field):
+    """C - C^T = 4 Im D / hbar, without the factor i printed below (90); E_1 = E_2 exp(i pi/4) of (91)-(93)."""
+    kd = 0.25 * math.pi + 2 * TURN
+    field = 1e7 * np.array([[0, np.exp(0.25j * math.pi)], [0, 1]])
+    light = binding.binding(np.array([[0, 0], [kd / K, 0]]), field, np.full(2, 4e-21), K, Z_R, far_field=far_field)
+    scale = abs(light.coupling[0, 1])
+    assert light.coupling - light.coupling.T == pytest.approx(4 * light.diffusion.imag / HBAR, abs=1e-12 * scale)
+    if far_field:
+        assert abs(light.coupling[1, 0]) < 1e-12 * scale < light.coupling[0, 1]
+        np.testing.assert_allclose(light.diffusion[0, 1], (1 + 1j) * HBAR * light.coupling[0, 1] / 4, rtol=1e-12)
+
+
+def test_recoil_is_that_of_photons_in_all_directions():
+    """(87a): the mean square of (kappa - k n_z) over the dipole pattern, (P_s/hbar c k) hbar^2 (kappa^2 + 2k^2/5)/2."""
+    kappa, amplitude, alpha = K - 1 / Z_R, 1e7, 4e-21
+    light = binding.binding(np.zeros((1, 2)), amplitude * np.array([[0, 1.0]]), np.array([alpha]), K, Z_R)
+    power = constants.epsilon_0 * constants.c * K**4 * alpha**2 * amplitude**2 / (12 * math.pi)
+
+    def pattern(polar, azimuth):  # polarized along y
+        y, z = math.sin(polar) * math.sin(azimuth), math.cos(polar)
+        return 3 / (8 * math.pi) * (1 - y**2) * (kappa - K * z) ** 2 * math.sin(polar)
+
+    kick, _ = integrate.dblquad(pattern, 0, TURN, 0, math.pi)
+    expected = power / (HBAR * constants.c * K) * HBAR**2 * kick / 2
+    assert light.diffusion[0, 0].real == pytest.approx(expected, rel=1e-10, abs=0)
+
+
+def test_a_pair_hands_on_one_way():
+    """|chi_21|^2 = (2g/gamma)^2 = 4 at g = gamma, nothing back; the driven particle is at T + 2 (g/gamma)^2 T."""
+    coupling = chains.couplings(*chain(2), 1.0)
+    found = np.abs(chain_response.susceptibility(coupling, 20.0, 1.0, 20.0)) ** 2
+    assert found[1, 0] == pytest.approx(4.0, rel=1e-12, abs=0)
+    assert found[0, 1] < 1e-25
+    array = replace(stable_chain(2), coupling=2 * 20 * coupling)
+    kinetic = thermodynamics.kinetic_temperature(array, array.langevin().stationary_covariance())
+    assert kinetic == pytest.approx([1.0, 3.0], rel=1e-9, abs=0)
+
+
+def test_the_published_chain_is_unstable():
+    for n, limit, growth in ((3, 0.635, 0.292), (10, 0.3270, 1.032), (20, 0.3192, 1.064), (40, 0.3184, 1.067)):
+        coupling = chains.couplings(*chain(n), 1.0)
+        assert chains.growth_rate(coupling, 20.0, 1.0) == pytest.approx(growth, abs=1e-3)
+        assert chains.stability_limit(coupling, 20.0, 1.0) == pytest.approx(limit, abs=5e-4)
+    # the limit of long chains: half the damping is reached where Im of the symbol, -pi/2 at most, times g is
+    assert chains.symbol(np.array([0.3, 1.0]), 0.25 * math.pi, 0.25 * math.pi).imag == pytest.approx(
+        [-math.pi / 2] * 2, rel=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "peak", "place", "backward", "resonant", "resonant_backward", "printed"),
+    [
+        (10, 4.81, 0.9615, 0.0125, 0.126, 7.15e-3, 3.70),
+        (20, 23.8, 0.9376, 2.2e-3, 4.64e-3, 8.9e-4, 39.9),
+        (40, 238.0, 0.9112, 6.2e-4, 7.0e-6, 1.5e-5, 7.05e4),
+    ],
+)
+def test_formal_curves_of_figure_2b(n, peak, place, backward, resonant, resonant_backward, printed):
+    coupling = chains.couplings(*chain(n), 1.0)
+    found = chain_response.peak_gain(coupling, 20.0, 1.0)
+    assert found.gain == pytest.approx(peak, rel=5e-3, abs=0)
+    assert found.angular_frequency / 20 == pytest.approx(place, abs=1e-4)
+    reverse = chain_response.directional_gain(coupling, 20.0, 1.0, np.linspace(16, 24, 4001)).backward.max()
+    assert reverse == pytest.approx(backward, rel=0.02, abs=0)
+    at = chain_response.directional_gain(coupling, 20.0, 1.0, 20.0)
+    assert (float(at.forward), float(at.backward)) == pytest.approx((resonant, resonant_backward), rel=0.03, abs=0)
+    as_printed = chain_response.peak_gain(coupling, 20.0, 1.0, as_printed=True)
+    assert as_printed.gain == pytest.approx(printed, rel=5e-3, abs=0)
+
+
+def stable_chain(n):
+    """The chain with g = 0.3 damping rates, in baths of one unit of temperature."""
+    return sb.Oscillators(
+        mass=np.ones(n),
+        stiffness=np.full(n, 400.0),
+        friction=np.ones(n),
+        bath_temperature=np.ones(n),
+        coupling=2 * 20 * chains.couplings(*chain(n), 0.3),
+        reduced=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "first", "last", "highest", "production"),
+    [
+        (2, 300, 354, 354, 2.26e3),
+        (10, 384, 645, 949, 1.93e5),
+        (20, 403, 772, 1141, 5.83e5),
+        (40, 422, 897, 1313, 1.49e6),
+    ],
+)
+def test_heat_along_a_stable_chain(n, first, last, highest, production):
+    array = stable_chain(n)
+    covariance = array.langevin().stationary_covariance()
+    kinetic = 300 * thermodynamics.kinetic_temperature(array, covariance)
+    assert (kinetic[0], kinetic[-1], kinetic.max()) == pytest.approx((first, last, highest), abs=0.6)
+    per_damping_rate = float(np.sum(entropy.medium(array, covariance)))
+    assert per_damping_rate * TURN * 2000 == pytest.approx(production, rel=5e-3, abs=0)
+
+
+def test_stable_chains_do_not_amplify_until_next_to_their_limit():
+    for n, gain, share in ((2, 0.360, None), (10, 0.313, 0.9630), (20, 0.153, 0.9895), (40, 0.065, 0.9929)):
+        coupling = chains.couplings(*chain(n), 1.0)
+        assert chain_response.peak_gain(0.3 * coupling, 20.0, 1.0).gain == pytest.approx(gain, abs=6e-4)
+        if share is not None:
+            limit = chains.stability_limit(coupling, 20.0, 1.0)
+            around = [chain_response.peak_gain(limit * (share + d) * coupling, 20.0, 1.0).gain for d in (-5e-4, 5e-4)]
+            assert around[0] < 1 < around[1]
+
+
+def test_signal_over_recoil_noise_falls_with_the_length():
+    ratio = pairs.recoil_ratio(K, Z_R) * 3.125 * TURN  # D11/g at kd = 3.125 turns
+    for n, expected in ((2, 0.265), (5, 0.104), (10, 0.066), (20, 0.030), (40, 0.011)):
+        place = lattices.chain(n, 3.125 * TURN), lattices.stepped_phases(1, n, 0.25 * math.pi)
+        coupling, noise = chains.couplings(*place, 0.3), chains.recoil(*place, 0.3 * ratio, 0.3)
+        peak = chain_response.peak_gain(coupling, 20.0, 1.0)
+        found = chain_response.signal_to_recoil_noise(coupling, noise, 20.0, 1.0, peak.angular_frequency)
+        assert found == pytest.approx(expected, abs=6e-4)
+
+
+def test_the_far_field_recoil_of_a_dense_chain_is_impossible():
+    """For more than two particles D_jj D_kk > |D_jk|^2 is not enough, contrary to the text below PRA (87)."""
+    place = np.stack([0.45e-6 * np.arange(40), np.zeros(40)], axis=1)
+    field = np.tile([0, 1e7 + 0j], (40, 1))
+    found = {
+        far: binding.binding(place, field, np.full(40, 4e-21), K, Z_R, far_field=far).diffusion for far in (True, False)
+    }
+    least = {far: float(np.linalg.eigvalsh(d)[0] / d[0, 0].real) for far, d in found.items()}
+    assert least[True] == pytest.approx(-0.0117, abs=1e-4)
+    assert least[False] > -1e-12
+    size = np.abs(found[True] - np.diag(np.diagonal(found[True])))
+    assert size.max() < 0.2 * found[True][0, 0].real
+
+
+def test_occupation_in_two_orderings():
+    """The Wigner function has half a quantum more than normal order: of the same pair, at every time."""
+    H, normal = amplitudes.optical_binding_pair(0.2, 0.1, 0.3, np.array([[2.0, 0.1 + 0.1j], [0.1 - 0.1j, 2.0]]))
+    symmetric = amplitudes.to_symmetric(H, normal)
+    for time in (0.3, 2.0):
+        found = []
+        for noise, start in ((normal, 0.0), (symmetric, 0.5)):
+            begin = Moments(np.zeros(4), amplitudes.real_covariance(start * np.eye(2)))
+            covariance = sb.Langevin.from_complex(H, noise).moments(time, begin).covariance
+            found.append(amplitudes.correlation(covariance))
+        np.testing.assert_allclose(found[1] - found[0], 0.5 * np.eye(2), atol=1e-12)
+
+
+def test_equations_of_a_generator_are_those_of_its_trajectories():
+    """Recoil of 2D in the momentum is D in each quantum: without coupling n grows at D11, whatever the frequency."""
+    equation = pair_generator(rates(recoil=3.0), 50.0)
+    vacuum = Moments(np.zeros(4), 0.5 * np.eye(4))
+    covariance = equations_of_motion(equation).moments(10 * TURN / 50.0, vacuum).covariance
+    quanta = 0.5 * (covariance[0, 0] + covariance[2, 2]) - 0.5
+    assert quanta == pytest.approx(3.0 * 10 * TURN / 50.0, rel=1e-9, abs=0)
