@@ -272,6 +272,11 @@ class Oscillators:
         return 1.0 if self.reduced else constants.k
 
     @property
+    def reduced_planck(self) -> float:
+        r""":math:`\hbar` [J s], or one in reduced units."""
+        return 1.0 if self.reduced else constants.hbar
+
+    @property
     def thermal_energy(self) -> FloatArray:
         """Energy ``k_B T_j`` of each bath [J], shape (N,)."""
         return self.boltzmann * self.bath_temperature
@@ -379,17 +384,16 @@ class Oscillators:
             raise PlanError(
                 f'`initial` must be "thermal", "stationary", "rest" or "ground", but is {checks.short(initial)}.'
             )
-        if (self.stiffness <= 0).any():
-            j = int(np.flatnonzero(self.stiffness <= 0)[0])
+        if len(loose := np.flatnonzero(self.stiffness <= 0)):
             raise PlanError(
-                f'The initial state "{initial}" needs traps that hold, but stiffness[{j}] is {self.stiffness[j]:.6g}; '
-                'use initial = "rest".'
+                f'The initial state "{initial}" needs traps that hold, but stiffness[{loose[0]}] is '
+                f'{self.stiffness[loose[0]]:.6g}; use initial = "rest".'
             )
         energy = self.thermal_energy
         if initial == "ground":
             if self.mass is None:
                 raise PlanError('The initial state "ground" needs masses, but the motion is overdamped; use "rest".')
-            energy = 0.5 * (1.0 if self.reduced else constants.hbar) * np.sqrt(self.stiffness / self.mass)
+            energy = 0.5 * self.reduced_planck * np.sqrt(self.stiffness / self.mass)
         variance = energy / self.stiffness
         if self.mass is not None:
             variance = np.concatenate([variance, energy / self.mass])

@@ -23,7 +23,6 @@ from stochbind.checks import FloatArray
 from stochbind.errors import ScenarioError
 from stochbind.optics.pairs import Rates, recoil_ratio
 from stochbind.oscillators import Oscillators
-from stochbind.quantum.quadratures import reduced_planck
 from stochbind.scenario import TweezerScenario
 
 #: Modes whose frequencies differ by less than this, relatively, count as one frequency.
@@ -126,7 +125,7 @@ def mode_heating(array: Oscillators) -> ModeHeating:
     shape = modes.shape / root[:, None]
     recoil = np.einsum("jk,jl,lk->k", shape, np.asarray(array.diffusion).real, shape)
     gas = shape.T**2 @ (array.friction * array.thermal_energy)
-    return ModeHeating(modes, recoil, gas, reduced_planck(array) * modes.rate)
+    return ModeHeating(modes, recoil, gas, array.reduced_planck * modes.rate)
 
 
 def noise_correlation(array: Oscillators) -> FloatArray:

@@ -18,7 +18,6 @@ from stochbind.errors import ScenarioError
 from stochbind.langevin import Langevin
 from stochbind.optics import pairs
 from stochbind.optics.regimes import Regimes, regimes
-from stochbind.quantum.quadratures import reduced_planck
 from stochbind.scenario import Scenario, TweezerScenario
 
 IntArray = npt.NDArray[np.int64]
@@ -197,7 +196,7 @@ def _light(scenario: Scenario) -> _Light:
     if isinstance(scenario, TweezerScenario) and not scenario.full:
         return _Light(scenario.binding.coupling, scenario.binding.diffusion, constants.hbar)
     array = scenario.oscillators()
-    return _Light(array.coupling, np.asarray(array.diffusion), reduced_planck(array))
+    return _Light(array.coupling, np.asarray(array.diffusion), array.reduced_planck)
 
 
 def _of_spectra(records: list[Any], code: Callable[[Spectra], IntArray]) -> Classes:

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import constants
 
 from stochbind import checks
 from stochbind.analysis import thermodynamics
@@ -163,7 +162,7 @@ def occupation(array: Oscillators, second: FloatArray, *, reduced_planck: float 
     second : (..., 2N, 2N) float
         Second moments in scaled units.
     reduced_planck : float, optional
-        :math:`\hbar`; in SI the constant of nature by default, in reduced units required.
+        :math:`\hbar`; by default the constant of nature, or one in reduced units.
 
     Returns
     -------
@@ -173,7 +172,7 @@ def occupation(array: Oscillators, second: FloatArray, *, reduced_planck: float 
     Raises
     ------
     ScenarioError
-        If the array is overdamped, a trap does not hold, or reduced units come without `reduced_planck`.
+        If the array is overdamped, a trap does not hold, or `reduced_planck` is not positive.
     """
     action = _action(array, reduced_planck)
     stiffness = array.stiffness
@@ -203,12 +202,7 @@ def _action(array: Oscillators, reduced_planck: float | None) -> float:
     if array.mass is None:
         raise ScenarioError("Occupation numbers need velocities, but the array is overdamped; give it masses.")
     if reduced_planck is None:
-        if array.reduced:
-            raise ScenarioError(
-                "Occupation numbers need Planck's constant, which reduced units do not fix; give `reduced_planck` in "
-                "the units of the scenario."
-            )
-        return constants.hbar
+        return array.reduced_planck
     return float(checks.positive("reduced_planck", checks.array("reduced_planck", reduced_planck, ())))
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import constants
 from scipy.optimize import linear_sum_assignment
 
 from stochbind import amplitudes, checks
@@ -122,7 +121,7 @@ def rotating_frame(array: Oscillators, frequency: float | None = None) -> Rotati
     own = np.sqrt(array.stiffness / array.mass)
     mean = float(own.mean() if frequency is None else checks.array("frequency", frequency, ()))
     momentum = np.sqrt(np.outer(array.mass * own, array.mass * own))
-    action = 1.0 if array.reduced else constants.hbar
+    action = array.reduced_planck
     matrix = np.diag(own - mean - 0.5j * array.friction / array.mass) - array.coupling / (2.0 * momentum)
     return RotatingFrame(
         H=matrix.astype(np.complex128),

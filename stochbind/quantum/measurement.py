@@ -24,7 +24,7 @@ from stochbind.checks import FloatArray
 from stochbind.errors import ScenarioError, UnstableError
 from stochbind.langevin import Langevin, Moments
 from stochbind.oscillators import Oscillators
-from stochbind.quantum.quadratures import quadratures, reduced_planck
+from stochbind.quantum.quadratures import quadratures
 from stochbind.quantum.riccati import filtered_covariance, filtering, steady_covariance
 from stochbind.stability import Coordinate
 
@@ -133,7 +133,7 @@ class Homodyne:
     @property
     def record_noise(self) -> FloatArray:
         r"""Density of the noise of each record, :math:`\hbar^2 / 8\eta_jD_{jj}` [m^2 s], shape (M,)."""
-        return reduced_planck(self.array) ** 2 / (8.0 * self.information)
+        return self.array.reduced_planck**2 / (8.0 * self.information)
 
     @property
     def relative_noise(self) -> FloatArray:

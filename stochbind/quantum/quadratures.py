@@ -13,18 +13,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy import constants
 
 from stochbind import checks
 from stochbind.checks import FloatArray
 from stochbind.errors import ScenarioError
 from stochbind.langevin import Langevin, Moments
 from stochbind.oscillators import Oscillators
-
-
-def reduced_planck(array: Oscillators) -> float:
-    r""":math:`\hbar` [J s], or one in reduced units."""
-    return 1.0 if array.reduced else constants.hbar
 
 
 def local_frequency(array: Oscillators) -> FloatArray:
@@ -71,7 +65,7 @@ def quadrature_unit(array: Oscillators, frequency: Any = None) -> FloatArray:
         given = np.asarray(frequency)
         given = np.broadcast_to(given, omega.shape) if given.ndim == 0 else given
         omega = checks.positive("frequency", checks.array("frequency", given, omega.shape))
-    action = reduced_planck(array)
+    action = array.reduced_planck
     mass = np.asarray(array.mass)
     return np.concatenate([np.sqrt(action / (mass * omega)), np.sqrt(action * omega / mass)])
 
@@ -165,7 +159,7 @@ def with_quantum_baths(array: Oscillators) -> Oscillators:
     ScenarioError
         If the array is overdamped, or a trap does not hold.
     """
-    quantum = reduced_planck(array) * local_frequency(array)
+    quantum = array.reduced_planck * local_frequency(array)
     with np.errstate(divide="ignore", over="ignore"):
         ratio = quantum / (2.0 * array.thermal_energy)
         energy = 0.5 * quantum / np.tanh(ratio)
