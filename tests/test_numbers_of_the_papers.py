@@ -1,7 +1,8 @@
 """Every headline number of the two papers on quantum optical binding, in one place, as it is right.
 
 PRL: Rudolph et al., Phys. Rev. Lett. 133, 233603 (2024); PRA: Rudolph et al., Phys. Rev. A 110, 063507 (2024). Where a
-printed number or equation is wrong, the test has the right one, and fails with the printed one.
+printed number or equation is wrong, the test has the right one, and fails with the printed one. Those of chains, PRA
+eqs. (96)-(101) and Fig. 2(b), are in test_chains.py, and the heat along stable ones in test_arrays.py.
 """
 
 import math
@@ -13,7 +14,7 @@ from scipy import constants, integrate, optimize
 
 import stochbind as sb
 from stochbind import amplitudes
-from stochbind.analysis import entropy, heating, saturation, thermodynamics
+from stochbind.analysis import heating, saturation, thermodynamics
 from stochbind.langevin import Moments
 from stochbind.modes.exceptional_points import exceptional_points
 from stochbind.modes.spectrum import modes
@@ -264,38 +265,6 @@ def test_a_pair_hands_on_one_way():
     assert kinetic == pytest.approx([1.0, 3.0], rel=1e-9, abs=0)
 
 
-def test_the_published_chain_is_unstable():
-    for n, limit, growth in ((3, 0.635, 0.292), (10, 0.3270, 1.032), (20, 0.3192, 1.064), (40, 0.3184, 1.067)):
-        coupling = chains.couplings(*chain(n), 1.0)
-        assert chains.growth_rate(coupling, 20.0, 1.0) == pytest.approx(growth, abs=1e-3)
-        assert chains.stability_limit(coupling, 20.0, 1.0) == pytest.approx(limit, abs=5e-4)
-    # the limit of long chains: half the damping is reached where Im of the symbol, -pi/2 at most, times g is
-    assert chains.symbol(np.array([0.3, 1.0]), 0.25 * math.pi, 0.25 * math.pi).imag == pytest.approx(
-        [-math.pi / 2] * 2, rel=1e-9
-    )
-
-
-@pytest.mark.parametrize(
-    ("n", "peak", "place", "backward", "resonant", "resonant_backward", "printed"),
-    [
-        (10, 4.81, 0.9615, 0.0125, 0.126, 7.15e-3, 3.70),
-        (20, 23.8, 0.9376, 2.2e-3, 4.64e-3, 8.9e-4, 39.9),
-        (40, 238.0, 0.9112, 6.2e-4, 7.0e-6, 1.5e-5, 7.05e4),
-    ],
-)
-def test_formal_curves_of_figure_2b(n, peak, place, backward, resonant, resonant_backward, printed):
-    coupling = chains.couplings(*chain(n), 1.0)
-    found = chain_response.peak_gain(coupling, 20.0, 1.0)
-    assert found.gain == pytest.approx(peak, rel=5e-3, abs=0)
-    assert found.angular_frequency / 20 == pytest.approx(place, abs=1e-4)
-    reverse = chain_response.directional_gain(coupling, 20.0, 1.0, np.linspace(16, 24, 4001)).backward.max()
-    assert reverse == pytest.approx(backward, rel=0.02, abs=0)
-    at = chain_response.directional_gain(coupling, 20.0, 1.0, 20.0)
-    assert (float(at.forward), float(at.backward)) == pytest.approx((resonant, resonant_backward), rel=0.03, abs=0)
-    as_printed = chain_response.peak_gain(coupling, 20.0, 1.0, as_printed=True)
-    assert as_printed.gain == pytest.approx(printed, rel=5e-3, abs=0)
-
-
 def stable_chain(n):
     """The chain with g = 0.3 damping rates, in baths of one unit of temperature."""
     return sb.Oscillators(
@@ -306,44 +275,6 @@ def stable_chain(n):
         coupling=2 * 20 * chains.couplings(*chain(n), 0.3),
         reduced=True,
     )
-
-
-@pytest.mark.parametrize(
-    ("n", "first", "last", "highest", "production"),
-    [
-        (2, 300, 354, 354, 2.26e3),
-        (10, 384, 645, 949, 1.93e5),
-        (20, 403, 772, 1141, 5.83e5),
-        (40, 422, 897, 1313, 1.49e6),
-    ],
-)
-def test_heat_along_a_stable_chain(n, first, last, highest, production):
-    array = stable_chain(n)
-    covariance = array.langevin().stationary_covariance()
-    kinetic = 300 * thermodynamics.kinetic_temperature(array, covariance)
-    assert (kinetic[0], kinetic[-1], kinetic.max()) == pytest.approx((first, last, highest), abs=0.6)
-    per_damping_rate = float(np.sum(entropy.medium(array, covariance)))
-    assert per_damping_rate * TURN * 2000 == pytest.approx(production, rel=5e-3, abs=0)
-
-
-def test_stable_chains_do_not_amplify_until_next_to_their_limit():
-    for n, gain, share in ((2, 0.360, None), (10, 0.313, 0.9630), (20, 0.153, 0.9895), (40, 0.065, 0.9929)):
-        coupling = chains.couplings(*chain(n), 1.0)
-        assert chain_response.peak_gain(0.3 * coupling, 20.0, 1.0).gain == pytest.approx(gain, abs=6e-4)
-        if share is not None:
-            limit = chains.stability_limit(coupling, 20.0, 1.0)
-            around = [chain_response.peak_gain(limit * (share + d) * coupling, 20.0, 1.0).gain for d in (-5e-4, 5e-4)]
-            assert around[0] < 1 < around[1]
-
-
-def test_signal_over_recoil_noise_falls_with_the_length():
-    ratio = pairs.recoil_ratio(K, Z_R) * 3.125 * TURN  # D11/g at kd = 3.125 turns
-    for n, expected in ((2, 0.265), (5, 0.104), (10, 0.066), (20, 0.030), (40, 0.011)):
-        place = lattices.chain(n, 3.125 * TURN), lattices.stepped_phases(1, n, 0.25 * math.pi)
-        coupling, noise = chains.couplings(*place, 0.3), chains.recoil(*place, 0.3 * ratio, 0.3)
-        peak = chain_response.peak_gain(coupling, 20.0, 1.0)
-        found = chain_response.signal_to_recoil_noise(coupling, noise, 20.0, 1.0, peak.angular_frequency)
-        assert found == pytest.approx(expected, abs=6e-4)
 
 
 def test_the_far_field_recoil_of_a_dense_chain_is_impossible():
