@@ -124,8 +124,8 @@ def filter_pass(setting: Setting, efficiency: float | None, n_groups: int) -> Fi
         return None
     if not setting.linear or setting.scenario.changes_with_time:
         raise PlanError(
-            "`efficiency` is for runs with linear forces and without drives or couplings that change with time, which the "
-            "filter is made for."
+            "`efficiency` is for runs with linear forces and without drives or couplings that change with time, which "
+            "the filter is made for."
         )
     found = Filter(setting, Homodyne(setting.array, efficiency), n_groups)
     if setting.n_states - found.first < _LEAST_STATES:
