@@ -447,7 +447,7 @@ def test_editors_know_every_word_of_a_sweep():
         ("pressure", "there is no `pressure`; did you mean `gas.pressure`."),
         ("particle[0].phse", "there is no `particle[0].phse`; did you mean `particle[*].phase`."),
         ("n_steps", "there is no `n_steps`; did you mean `run.n_steps`."),
-        ("zzz", "there is no `zzz`; there are `drive`, `run`, `light`, `gas`, `particle`."),
+        ("zzz", "there is no `zzz`; there are `drive`, `run`, `light`, `gas`, `particle`, `lattice`."),
         ("gas.zzz", "there is no `gas.zzz`; in `gas` there are `pressure`, `temperature`, `molar_mass`, `viscosity`."),
         ("gas", "`gas` is a table; sweep one of its fields: in `gas` there are `pressure`, `temperature`, "
                 "`molar_mass`, `viscosity`."),
