@@ -12,7 +12,7 @@ from stochbind.langevin import Moments
 from stochbind.protocols import Protocol
 
 #: Matrix and covariance of a step.
-Step = tuple[FloatArray, FloatArray]
+_Step = tuple[FloatArray, FloatArray]
 
 
 class Sums(NamedTuple):
@@ -43,7 +43,7 @@ def augmented_moment(protocol: Protocol, initial: Moments, time: float) -> Float
     return result
 
 
-def augmented_step(protocol: Protocol, interval: float) -> Step:
+def augmented_step(protocol: Protocol, interval: float) -> _Step:
     """Matrix and covariance of a step of (x, 1, cosine and sine of each drive), if all steps are equal."""
     return _steps(protocol, interval, 1)(0)
 
@@ -141,13 +141,13 @@ def walked_sums(
     return Sums(total, before, lagged)
 
 
-def _steps(protocol: Protocol, interval: float, n_steps: int) -> Callable[[int], Step]:
+def _steps(protocol: Protocol, interval: float, n_steps: int) -> Callable[[int], _Step]:
     """Matrix and covariance of each step, by its number."""
     d, size = protocol.equations.dimension, protocol.equations.dimension + 1 + 2 * len(protocol.drives)
     schedule = protocol.schedule(interval, n_steps)
-    known: dict[int, Step] = {}
+    known: dict[int, _Step] = {}
 
-    def step(number: int) -> Step:
+    def step(number: int) -> _Step:
         k = schedule.set_of(number)
         if k not in known:
             matrix, noise = np.eye(size), np.zeros((size, size))
