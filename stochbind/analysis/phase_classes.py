@@ -98,9 +98,11 @@ def rule(classify: str | Callable[[Scenario], int], base: Scenario, names: Seque
         known = ", ".join(f'"{name}"' for name in RULES)
         raise ScenarioError(f"`classify` must be one of {known} or a function, but is {checks.short(classify)}.")
     if classify in ("regimes", "one_way") and base.n_oscillators != 2:
+        count, axes = base.n_particles, len(base.axes)
+        there = f"there {'are' if count > 1 else 'is'} {count} here" + (f", along {axes} axes" if axes > 1 else "")
         raise ScenarioError(
-            f'`classify` "{classify}" is for two particles that move along one axis, but there are '
-            f"{base.n_oscillators} coordinates; choose another, or leave particles out."
+            f'`classify` "{classify}" is for two particles that move along one axis, but {there}; '
+            'choose another rule, such as "stability".'
         )
     if classify == "pt" and base.oscillators().overdamped:
         raise ScenarioError('`classify` "pt" is for particles with masses, but the motion is overdamped.')

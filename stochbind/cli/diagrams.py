@@ -14,9 +14,18 @@ from stochbind.cli.common import QuietOption, ScenarioArgument, progress, say, s
 
 if TYPE_CHECKING:
     from stochbind.analysis.phase_diagrams import PhaseDiagram
+    from stochbind.analysis.phase_points import PlaneAxis
     from stochbind.scenario import Scenario
 
 _PICTURES, _TABLES = (".png", ".pdf", ".svg"), (".csv", ".json")
+#: What each rule tells, for the title of a picture.
+_TITLES = {
+    "stability": "stability",
+    "pt": "phases of PT symmetry",
+    "unstable_modes": "modes that grow",
+    "regimes": "regimes of optical binding",
+    "one_way": "who drives whom",
+}
 _RANGE_HELP = "PATH=FROM:TO, such as 'particle[0].phase=0 deg:360 deg'; several that move together, after commas."
 
 
@@ -52,13 +61,17 @@ def diagram(
     suffix = output.suffix.lower()
     if suffix not in (*_PICTURES, *_TABLES):
         raise errors.PlanError(f"`--output` must end in .png, .pdf, .svg, .csv or .json, but is {str(output)!r}.")
+    if not output.parent.is_dir():
+        raise errors.PlanError(f"`--output` {str(output)!r}: there is no folder {str(output.parent)!r}; make it first.")
     found = scenario_of(scenario)
     base = found.base if isinstance(found, Sweep) else found
     x_axis, y_axis = (
-        axis_of(_axis(option, text, points), base, with_units=True) for option, text in (("--x", x), ("--y", y))
+        axis_of(_axis(option, text, points, base), base, with_units=True) for option, text in (("--x", x), ("--y", y))
     )
     with progress(quiet, "points") as speak:
         result = phase_diagram(base, x_axis, y_axis, of, coarse=coarse, exhaustive=exhaustive, progress=speak)
+    for option, axis in (("x", result.x), ("y", result.y)):
+        print(f"{option}: {_span(axis, base.reduced)}")
     for name, area in result.areas().items():
         print(f"{name}: {area:.4f} of the plane")
     if not quiet:
@@ -72,7 +85,7 @@ def diagram(
     say(f"{output}: written.")
 
 
-def _axis(option: str, text: str, points: int) -> dict[str, Any]:
+def _axis(option: str, text: str, points: int, base: Scenario) -> dict[str, Any]:
     """Words of an axis from what an option gives."""
     settings = []
     for part in text.split(","):
@@ -82,10 +95,38 @@ def _axis(option: str, text: str, points: int) -> dict[str, Any]:
             raise errors.PlanError(
                 f"`{option}` must be PATH=FROM:TO, such as 'particle[0].phase=0 deg:360 deg', but is {text!r}."
             )
+        _require_continuous(option, path.strip(), base)
         ends = {"start": _number(start), "stop": _number(stop)}
         settings.append({"parameter": path.strip(), **ends, "n": points})
     first, *others = settings
     return {**first, "along": others}
+
+
+def _require_continuous(option: str, path: str, base: Scenario) -> None:
+    """Raise `PlanError` if the parameter at this path takes whole numbers or flags; if there is none, say nothing."""
+    from stochbind.scenario import parameters
+
+    try:
+        parameter = parameters.find(base, path)
+    except ValueError:  # told with all other faults of the axis
+        return
+    value: Any = base.to_dict()
+    for key in parameter.places[0]:
+        value = value[key]
+    if isinstance(value, int):
+        raise errors.PlanError(
+            f"`{option}` {path} takes whole numbers or flags only, but an axis of a diagram is continuous; choose "
+            "another parameter, or make one diagram for each value."
+        )
+
+
+def _span(axis: PlaneAxis, reduced: bool) -> str:
+    """What changes along an axis, and from what to what, in SI."""
+    spans = []
+    for parameter, values in axis.settings:
+        unit = parameter.unit(float(values[0]), reduced=reduced)
+        spans.append(f"{parameter.path} from {values[0]:.6g} to {values[-1]:.6g} {unit}".rstrip())
+    return ", ".join(spans)
 
 
 def _number(text: str) -> float | str:
@@ -114,7 +155,7 @@ def _picture(result: PhaseDiagram, base: Scenario) -> Any:
 
     figure = Figure(figsize=(6, 5.5), layout="constrained")
     class_map(figure.subplots(), result)
-    figure.suptitle(f"{base.name}: {result.rule}", fontsize="medium")
+    figure.suptitle(f"{base.name}: {_TITLES[result.rule]}", fontsize="medium")
     return figure
 
 

@@ -19,17 +19,72 @@ if TYPE_CHECKING:
     from stochbind.analysis.phase_diagrams import PhaseDiagram
     from stochbind.analysis.phase_points import PlaneAxis
 
-#: Colours of classes that have a usual one.
-_USUAL = {
+#: Colours of the classes of all rules, by name: a class has one colour, whatever others a diagram shows.
+CLASS_COLORS = {
+    "no scenario": "#FFFFFF",
+    # stability
     "stable": "#BBDDEE",
     "not damped": "#DDDDDD",
     "unstable": "#D55E00",
+    # phases of PT symmetry
     "unbroken": "#BBDDEE",
     "unbroken, reciprocal": "#8FBFE0",
     "unbroken, antireciprocal": "#F5C77E",
     "broken": "#B8560A",
-    "no scenario": "#FFFFFF",
+    "neither": "#EEEEEE",
+    # who drives whom
+    "both ways": "#EEEEEE",
+    "0 is driven by 1": "#56B4E9",
+    "1 is driven by 0": "#E69F00",
+    # regimes: each alone, two of them, three and all
+    "none": "#EEEEEE",
+    "reciprocal": "#6BAED6",
+    "directional": "#5DBB63",
+    "antireciprocal": "#F59B42",
+    "recoil": "#B07CC6",
+    "reciprocal and directional": "#1F8F8F",
+    "reciprocal and antireciprocal": "#8C6D4F",
+    "directional and antireciprocal": "#B5BD2B",
+    "reciprocal and recoil": "#4A55C4",
+    "directional and recoil": "#6B2C91",
+    "antireciprocal and recoil": "#D6336C",
+    "reciprocal and directional and antireciprocal": "#F7E36B",
+    "reciprocal and directional and recoil": "#0B3C6F",
+    "reciprocal and antireciprocal and recoil": "#5A1A1A",
+    "directional and antireciprocal and recoil": "#24521F",
+    "reciprocal and directional and antireciprocal and recoil": "#000000",
 }
+#: Colours of all other classes, by their number.
+_OTHERS = (
+    *("#EEEEEE", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#F0E442", "#7A4A21", "#000000"),
+    *("#7F7F7F", "#A6D854", "#5E3C99", "#F4A6A0", "#17BECF", "#8B0000", "#003C30", "#C2A5CF"),
+)
+
+
+def class_color(name: str, code: int) -> str:
+    """Colour of a class, by its name if it is one of the known rules, else by its number.
+
+    Parameters
+    ----------
+    name : str
+        Of the class.
+    code : int
+        Its number.
+
+    Returns
+    -------
+    str
+        One that does not depend on which other classes there are.
+    """
+    from matplotlib.colors import hsv_to_rgb, to_hex
+
+    if name in CLASS_COLORS:
+        return CLASS_COLORS[name]
+    if 0 <= code < len(_OTHERS):
+        return _OTHERS[code]
+    # Turning by the golden ratio, hues never meet those before.
+    hue = (code * (np.sqrt(5.0) - 1.0) / 2.0) % 1.0
+    return str(to_hex(hsv_to_rgb((hue, 0.45 + 0.5 * (code % 2), 0.55 + 0.35 * (code % 3) / 2.0))))
 
 
 def class_map(
@@ -64,9 +119,10 @@ def class_map(
     from matplotlib.patches import Patch
 
     code = np.unique(diagram.code)
-    chosen = {**_USUAL, **(colors or {})}
-    fallback = iter(COLORS * (len(code) // len(COLORS) + 1))
-    color = [chosen.get(name) or next(fallback) for name in map(diagram.name_of, code)]
+    names = [diagram.name_of(each) for each in code]
+    color = [
+        (colors or {}).get(name) or class_color(name, each) for name, each in zip(names, code.tolist(), strict=True)
+    ]
     (x, x_label), (y, y_label) = _shown(diagram.x), _shown(diagram.y)
     place = np.searchsorted(code, diagram.code)
     most = max(len(code) - 1, 1)
@@ -80,14 +136,12 @@ def class_map(
         ax.plot(line[:, 0] / _factor(diagram.x), line[:, 1] / _factor(diagram.y), "k-", lw=1.0)
     ax.set(xlabel=x_label, ylabel=y_label, xlim=_ends(x), ylim=_ends(y))
     ax.legend(
-        handles=[
-            Patch(facecolor=c, edgecolor="0.5", label=diagram.name_of(k)) for c, k in zip(color, code, strict=True)
-        ],
+        handles=[Patch(facecolor=c, edgecolor="0.5", label=name) for c, name in zip(color, names, strict=True)],
         frameon=False,
         fontsize="small",
         ncols=2,
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.13),
+        bbox_to_anchor=(0.5, -0.13 - 0.045 * x_label.count("\n")),
     )
     return ax
 
@@ -172,11 +226,21 @@ def _factor(axis: PlaneAxis) -> float:
 
 
 def _shown(axis: PlaneAxis) -> tuple[FloatArray, str]:
-    """Values of an axis as they are shown, and its label."""
-    if not axis.unit:
-        return axis.value, axis.name
-    unit = "degrees" if axis.unit == "rad" else f"{scale(axis.value, False)[1]}{axis.unit}"
-    return axis.value / _factor(axis), f"{axis.name} ({unit})"
+    """Values of an axis as they are shown, and its label, with all parameters that change along it."""
+    first, *others = [setting.parameter.path for setting in axis.settings] or [axis.name]
+    label = f"{axis.name} ({_unit(axis)})" if axis.unit else axis.name
+    # A name that was given stands for all of them.
+    return axis.value / _factor(axis), label + (f",\nwith {', '.join(others)}" if others and axis.name == first else "")
+
+
+def _unit(axis: PlaneAxis) -> str:
+    """The unit of the values that are shown."""
+    if axis.unit == "rad":
+        return "degrees"
+    factor, prefix = scale(axis.value, False)
+    if axis.unit.isalpha() and axis.unit != "kg":
+        return prefix + axis.unit
+    return axis.unit if factor == 1.0 else f"$10^{{{round(np.log10(factor))}}}$ {axis.unit}"
 
 
 def _ends(value: FloatArray) -> tuple[float, float]:
