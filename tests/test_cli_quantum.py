@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 import stochbind as sb
 from stochbind import errors
 from stochbind.cli import quantum
+from stochbind.quantum.measurement import Homodyne, conditional_covariance
 
 SCENARIOS = Path(__file__).parent.parent / "scenarios"
 
@@ -46,6 +48,9 @@ def test_after_a_time(app):
     report = json.loads(invoke(app, "rieser_like_pair", "--time", "0 us", "--json"))
     assert report["purity"] == pytest.approx(1.0, rel=1e-9)
     assert report["mode_variance"] == pytest.approx([0.5, 0.5], rel=1e-9)
+    # round-off of the vacuum is no noise in dB, and columns stay apart
+    row = invoke(app, "rieser_like_pair", "--time", "0 s", "--efficiency", "0.9").splitlines()[2].split()
+    assert row[2:4] == ["0.5", "0"]
     text = invoke(app, "rieser_like_pair", "--time", "0.1 us")
     assert '1e-07 s after "ground"' in text
 
@@ -62,6 +67,13 @@ def test_what_is_known_by_detection(app):
     assert blind["purity"] < 1e-7 * detected
     text = invoke(app, "rieser_like_pair", "--time", "0.1 us", "--efficiency", "0.3")
     assert "known by detection with efficiency 0.3" in text
+    after = json.loads(invoke(app, "rieser_like_pair", "--time", "0.1 us", "--efficiency", "0.3", "--json"))
+    exact = conditional_covariance(Homodyne(array, 0.3), 1e-7, 0.5 * np.eye(4))
+    assert after["smallest_variance"] == pytest.approx(np.linalg.eigvalsh(exact)[0], rel=1e-9)
+    assert abs(after["occupation"][0] / known["occupation"][0] - 1) > 0.01
+    # of the recoil only the part counts that is not detected
+    assert known["recoil_over_threshold"] == pytest.approx(0.7 * blind["recoil_over_threshold"], rel=1e-9)
+    assert f"their undetected recoil is {known['recoil_over_threshold']:.4g} times" in text
     with pytest.raises(errors.ScenarioError, match="at most 1"):
         invoke(app, "rieser_like_pair", "--efficiency", "1.5")
 
@@ -99,6 +111,7 @@ def test_one_particle(app):
     assert "negativity" not in text
     assert "Of all pairs" not in text
     assert "Forces beyond the linear ones are left out" in text
+    assert "Drives are left out" in invoke(app, "driven_pair")
     driven = invoke(app, "cold_to_hot_pair")
     assert "left out" not in driven
     assert "antireciprocal coupling comes with recoil" in driven

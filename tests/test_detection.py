@@ -42,17 +42,18 @@ def moments_of(data):
     return np.cov(np.concatenate([state[:, -2], state[:, -1], record], axis=1).T)
 
 
-def test_a_record_made_later_has_the_law_of_one_made_at_once(homodyne):
+@pytest.mark.parametrize("interval", [1.5, 6.0])
+def test_a_record_made_later_has_the_law_of_one_made_at_once(homodyne, interval):
     """All covariances of two successive states and the increment between them, against the equations with records."""
     start = Moments(np.zeros(4), np.zeros((4, 4)))  # so that most of what is seen is noise of the last intervals
-    later = detection.detected(run(homodyne.equations, start, step=1.5).isel(time=slice(0, 3)), homodyne, seed=7)
+    later = detection.detected(run(homodyne.equations, start, step=interval).isel(time=slice(0, 3)), homodyne, seed=7)
     found = moments_of(later)
     # the exact law, from the equations that hold the record as a coordinate
     whole = measured(homodyne)
     d = homodyne.equations.dimension
     unit = whole.unit
-    before = whole.moments(2 * 1.5, measured_moments(homodyne, start)).covariance[:d, :d]
-    step = whole.propagator(1.5)
+    before = whole.moments(2 * interval, measured_moments(homodyne, start)).covariance[:d, :d]
+    step = whole.propagator(interval)
     joint = np.vstack([np.eye(d), step.matrix[:, :d]])
     exact = joint @ before @ joint.T
     exact[d:, d:] += step.covariance

@@ -11,7 +11,8 @@ import stochbind as sb
 from measured_arrays import covariance_z, one, pair
 from stochbind.errors import ScenarioError, UnstableError
 from stochbind.oscillators import Oscillators
-from stochbind.quantum.feedback import best_gain, cold_damped_variance, cold_damping
+from stochbind.quantum.delays import pade_delay
+from stochbind.quantum.feedback import best_gain, cold_damped_variance, cold_damping, loop_delay
 from stochbind.quantum.measurement import Homodyne, conditional_covariance
 from stochbind.quantum.regulators import regulated
 
@@ -236,6 +237,78 @@ def test_a_record_can_act_on_another_particle():
     assert quanta(other.stationary_covariance(), 2)[1] != pytest.approx(before[1], rel=0.05)
 
 
+@pytest.fixture(scope="module")
+def unequal():
+    """Two detected particles of other masses and frequencies, in a unit of time that is not one."""
+    mass, omega = np.array([2e-18, 5e-18]), np.array([2e5, 9e5])
+    array = Oscillators(
+        mass=mass, stiffness=mass * omega**2, friction=1e3 * mass, bath_temperature=np.full(2, 1e-3),
+        coupling=np.zeros((2, 2)), diffusion=np.diag(1e3 * constants.hbar * mass * omega),
+    )  # fmt: skip
+    assert array.langevin().time_unit != pytest.approx(1.0, rel=0.1)
+    return Homodyne(array, 0.5)
+
+
+def in_si(equations):
+    """Drift of the coordinates in their units [1/s]."""
+    return equations.drift_matrix * equations.unit[:, None] / equations.unit / equations.time_unit
+
+
+@pytest.mark.parametrize("delay", [0.0, 2e-7])
+def test_a_crossed_loop_pushes_as_told_in_si(unequal, delay):
+    """What a velocity of one particle does to the other one, frequency by frequency, from the drift matrix alone."""
+    rates, width = np.array([3e3, 5e2]), 4e6
+    loop = cold_damping(unequal, rates, width, delay=delay, targets=[1, 0])
+    drift = in_si(loop)
+    for sensor, target in ((0, 1), (1, 0)):
+        for omega in (1e5, 1e6, 3e6):
+            inner = np.linalg.solve(-1j * omega * np.eye(len(drift) - 4) - drift[4:, 4:], drift[4:, sensor])
+            found = drift[2 + target, sensor] + drift[2 + target, 4:] @ inner
+            velocity = -1j * omega * width / (width - 1j * omega)
+            expected = -rates[sensor] * velocity * np.exp(1j * omega * delay)
+            assert abs(found / expected - 1.0) < 1e-5
+    if delay:  # the coordinates of the delay hold the velocity over a time, in the unit of the particle pushed
+        wait = pade_delay(delay, 4.0 * 9e5)
+        for index, sensor in enumerate((0, 1)):
+            line = slice(6 + index * wait.order, 6 + (index + 1) * wait.order)
+            np.testing.assert_allclose(drift[line, sensor], wait.entry * width, rtol=1e-9)
+            np.testing.assert_allclose(drift[line, line], wait.drift, rtol=1e-9, atol=1e-9 / delay)
+            expected = loop.unit[2 + (1, 0)[index]] * math.sqrt(loop.time_unit)
+            np.testing.assert_allclose(loop.unit[line], expected, rtol=1e-12)
+
+
+def test_delayed_forces_are_accelerations_in_si(unequal):
+    delay = 2e-7
+    closed = regulated(unequal, 3e4, delay=delay, actuators=[1, 0]).equations
+    drift, wait = in_si(closed), pade_delay(delay, 4.0 * 9e5)
+    for index, actuator in enumerate((1, 0)):
+        line = slice(4 + index * wait.order, 4 + (index + 1) * wait.order)
+        # the control looks at the delay, too, and pushes at once and through it
+        seen = (drift[2 + actuator, line] - wait.exit) / wait.direct
+        np.testing.assert_allclose(drift[line, line], wait.drift + np.outer(wait.entry, seen), rtol=1e-9, atol=1e-2)
+        assert np.abs(seen).max() < 0.1 * np.abs(wait.exit).max()
+        # what enters the delay is what passes it at once, an acceleration, but for the sign of the latter
+        at_once = drift[2 + actuator, -4:-2] / wait.direct
+        np.testing.assert_allclose(drift[line, -4:-2], np.outer(wait.entry, at_once), rtol=1e-9, atol=1e-9)
+        expected = closed.unit[2 + actuator] / math.sqrt(closed.time_unit)
+        np.testing.assert_allclose(closed.unit[line], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("own", "fastest"), [(2e5, 9e5), (3e6, 3e6)])
+def test_the_phase_of_a_delay_is_right_up_to_the_fastest_of_array_and_loop(unequal, own, fastest):
+    found = loop_delay(unequal, 5e-7, None, 1e-6, own)
+    assert found.order == pade_delay(5e-7, 4.0 * fastest).order
+    assert found.order > pade_delay(5e-7, 4.0 * 2e5).order
+    assert loop_delay(unequal, 5e-7, 1e5, 1e-6, own).order == pade_delay(5e-7, 1e5).order
+
+
+def test_one_oscillator_may_be_named_by_its_number():
+    array = pair(0.0, 0.05, 0.05, common=-0.0125j, damping=0.02, temperature=20.0, stiffness=1.0)
+    assert regulated(Homodyne(array, 0.5), 0.5, actuators=0).control_gain.shape == (1, 4)
+    loops = [cold_damping(Homodyne(array, 0.5, 1), 0.01, 20.0, targets=one) for one in (0, [0])]
+    np.testing.assert_array_equal(loops[0].drift_matrix, loops[1].drift_matrix)
+
+
 def test_filters_are_integrated_and_named_in_units():
     loop = cold_damping(Homodyne(pair(0.1, 0.1, 0.2), 0.5, [1]), 0.2, 5.0, delay=0.2)
     names = [c.quantity for c in loop.coordinate]
@@ -282,9 +355,12 @@ def test_nanospheres_in_high_vacuum_come_near_the_ground_state():
         (lambda: cold_damping(WARM, 0.1, 1.0, targets=[1]), "`targets` must be at most 0"),
         (lambda: cold_damping(WARM, 0.1, 1.0, targets=[0, 0]), "must name 1 oscillators"),
         (lambda: cold_damping(WARM, 0.1, 1.0, delay=50.0), "A delay of 50 is too long"),
+        (lambda: cold_damping(WARM, 0.1, 1.0, delay=-1.0), "`delay` must be zero or positive"),
+        (lambda: cold_damping(WARM, 0.1, 1.0, targets=0.5), "`targets` must be a whole number"),
+        (lambda: regulated(WARM, 1.0, actuators=1), "`actuators` must be at most 0"),
         (lambda: regulated(WARM, 0.0), "`control_rate` must be positive"),
-        (lambda: regulated(WARM, 1.0, actuators=[]), "one or more oscillators"),
-        (lambda: regulated(WARM, 1.0, actuators=[0, 0]), "each once"),
+        (lambda: regulated(WARM, 1.0, actuators=[]), "one or more different modes"),
+        (lambda: regulated(WARM, 1.0, actuators=[0, 0]), "one or more different modes"),
         (lambda: regulated(WARM, 1.0, weight=[-1.0]), "`weight` must be zero or positive"),
     ],
 )

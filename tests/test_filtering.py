@@ -222,3 +222,24 @@ def test_records_that_do_not_fit_are_refused(trajectories):
     with pytest.raises(UnstableError, match="does not settle"):
         sampled_covariance(Homodyne(pair(0.0, 0.0, 0.4), 0.5, [0]), 0.1)
     assert sampled_covariance(Homodyne(one(0.2), 0.5), 0.1).shape == (2, 2)
+
+
+@pytest.mark.parametrize(("interval", "resolved"), [(100.0, True), (300.0, True), (2000.0, False), (3000.0, False)])
+def test_intervals_within_which_too_much_grows_are_refused(interval, resolved):
+    """An array that is not stable: what the record leaves is then a rest of large numbers."""
+    array = sb.Oscillators(
+        mass=[1.0, 2.5],
+        stiffness=[1.0, 3.0],
+        friction=[0.02, 0.1],
+        bath_temperature=[1.0, 3.0],
+        coupling=[[0.0, 0.3], [-0.1, 0.0]],
+        diffusion=[[0.5, 0.1 + 0.1j], [0.1 - 0.1j, 0.7]],
+        reduced=True,
+    )
+    detected = Homodyne(array, 0.5)
+    assert detected.equations.stability.growth_rate > 0.009
+    if resolved:
+        assert np.linalg.eigvalsh(sampled_covariance(detected, interval))[0] > 0.4
+        return
+    with pytest.raises(PlanError, match="take a shorter interval"):
+        sampled_covariance(detected, interval)

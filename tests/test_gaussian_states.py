@@ -94,6 +94,62 @@ def test_a_ground_state_beside_very_hot_modes():
     assert np.abs(plain / exact - 1).max() > 1e-9
 
 
+def test_a_ground_state_that_is_correlated_with_very_hot_modes():
+    """The root of the covariance alone has seven digits of it, the inverse of that all."""
+    deviation = np.sqrt(np.tile([2e4, 0.5, 3e9], 2))
+    v = (np.eye(6) + 0.02 * (np.ones((6, 6)) - np.eye(6))) * deviation[:, None] * deviation
+    exact = precise(v)
+    np.testing.assert_allclose(symplectic.symplectic_eigenvalues(v), exact, rtol=1e-11)
+    root = np.linalg.cholesky(v)
+    plain = np.linalg.eigvalsh(1j * root.T @ symplectic.symplectic_form(3) @ root)[3:]
+    assert np.abs(plain / exact - 1).max() > 1e-9
+
+
+@pytest.mark.parametrize(
+    "v",
+    [
+        states.two_mode_squeezed(5.0).covariance,
+        states.two_mode_squeezed(8.0).covariance,
+        states.squeezed(5.0, 0.7).covariance,
+        symplectic.mixed(states.thermal([0.0, 1e9]).covariance, np.array([[1, 1], [1, -1]]) / np.sqrt(2)),
+    ],
+)
+def test_rounding_makes_no_state_unphysical(v):
+    assert symplectic.is_physical(v)
+    assert not symplectic.is_physical(0.98 * v)
+    # what is well conditioned is judged as closely as before
+    assert not symplectic.is_physical((1 - 2e-9) * states.vacuum(2).covariance)
+
+
+@pytest.mark.parametrize("party", [(0,), (2,), (0, 2)])
+def test_witnesses_touch_what_they_bound(party):
+    v = [random_covariance((4, i), 3)[0] for i in range(12)]
+    rows = (
+        (entanglement.entanglement_witness(v[0], party), lambda c: entanglement.transposed_eigenvalue(c, party)),
+        (squeezing.witness(v[0]), squeezing.smallest_variance),
+        (squeezing.mode_witness(v[0]), squeezing.mode_variance),
+        (symplectic.smallest_pair(v[0]), lambda c: symplectic.symplectic_eigenvalues(c)[0]),
+    )
+    for weight, function in rows:
+        np.testing.assert_allclose(np.einsum("...jk,jk->...", weight, v[0]), function(v[0]), rtol=1e-10)
+        for other in v[1:]:
+            assert (np.einsum("...jk,jk->...", weight, other) > function(other)).all()
+    assert entanglement.transposed_eigenvalue(v[0], party) < 0.5
+    with pytest.raises(ScenarioError, match="must be one covariance"):
+        squeezing.witness(np.array(v))
+    with pytest.raises(ScenarioError, match="must be one covariance"):
+        entanglement.entanglement_witness(np.array(v))
+
+
+def test_the_criterion_of_duan_may_miss_entanglement_of_modes_that_are_not_squeezed():
+    v = np.zeros((4, 4))
+    v[:2, :2], v[2:, 2:] = [[1.5, 1.3], [1.3, 1.5]], [[1.5, -0.5], [-0.5, 1.5]]
+    assert (squeezing.mode_variance(v) == 1.5).all()
+    assert entanglement.transposed_eigenvalue(v) == pytest.approx(np.sqrt(0.2), rel=1e-12)
+    assert entanglement.simon(v) < 0
+    assert entanglement.duan(v) == pytest.approx(0.1, rel=1e-12)
+
+
 def test_squeezing_far_beyond_the_vacuum_does_not_spoil_purity():
     v = states.squeezed([12.0, -15.0]).covariance
     np.testing.assert_allclose(symplectic.symplectic_eigenvalues(v), 0.5, rtol=1e-12)

@@ -271,6 +271,14 @@ def test_only_the_cosine_of_the_phase_matters():
     np.testing.assert_array_equal(entanglement.creates_no_negativity(equation, 1), found)
 
 
+@pytest.mark.parametrize("ratio", [0.99, 1.01])
+def test_the_geometric_mean_of_both_recoils_counts(ratio):
+    rates = pairs.far_field_rates(9.0, 0.4, 9.0, ratio * math.cos(0.4) * np.array([4.0, 0.25]))
+    assert entanglement.never_entangles(rates) == (ratio > 1)
+    assert entanglement.creates_no_negativity(me.pair_generator(rates, 20.0)) == (ratio > 1)
+    assert entanglement.never_entangles(rates._replace(recoil=rates.recoil[::-1])) == (ratio > 1)
+
+
 @pytest.mark.parametrize("party", [(0,), (1,), (0, 2)])
 @pytest.mark.parametrize("seed", range(4))
 def test_more_particles(seed, party):

@@ -205,7 +205,8 @@ def test_conditional_entanglement_takes_more_than_is_necessary():
             return float(entanglement.transposed_eigenvalue(known)) - 0.5
 
         assert optimize.brentq(eigenvalue, 0.9, 0.999) == pytest.approx(threshold, abs=6e-4)
-        assert measurement.necessary_efficiency(10 * coupling, coupling) == pytest.approx(0.9, rel=1e-12)
+        rates = pairs.Rates(np.array(coupling), np.array(0.0), np.full(2, 10 * coupling), np.array(0j))
+        assert measurement.necessary_efficiency(rates) == pytest.approx(0.9, rel=1e-12)
 
 
 def test_the_reference_pair(reference):

@@ -9,6 +9,7 @@ from scipy import constants
 import systems
 from stochbind import Oscillators, Scenario
 from stochbind.errors import ScenarioError
+from stochbind.forces import Force
 from stochbind.langevin import Moments
 from stochbind.optics import pairs
 from stochbind.quantum import quadratures as q
@@ -50,6 +51,27 @@ def test_the_equations_hold_the_rates_of_optical_binding(pair):
     assert noise[2, 3] == pytest.approx(2 * rates.recoil_correlation.real, rel=1e-12, abs=0)
     assert noise[2, 3] != pytest.approx(2 * abs(rates.recoil_correlation), rel=1e-3, abs=0)
     assert not noise[:2].any()
+
+
+def test_forces_beyond_the_linear_ones_are_left_out():
+    force = Force(function=lambda x, p: -p[0] * x**3, parameters=np.array([[0.3], [0.1]]), vectorized=True)
+    array = replace(systems.underdamped_pair(), forces=(force,))
+    assert array.langevin().forces
+    equations = q.quadratures(array)
+    assert not equations.forces
+    assert equations.stationary_covariance().shape == (4, 4)
+
+
+def test_a_constant_push_moves_the_mean_alike(pair, monkeypatch):
+    """Both equations come to rest at the same place in SI."""
+    plain = Oscillators.langevin
+    monkeypatch.setattr(
+        Oscillators, "langevin", lambda array: replace(plain(array), constant_drift=np.array([0.0, 0.0, 0.3, -0.2]))
+    )
+    scaled, other = pair.langevin(), q.quadratures(pair)
+    there = scaled.stationary.mean * scaled.unit
+    np.testing.assert_allclose(other.stationary.mean * other.unit, there, rtol=1e-9, atol=1e-12 * np.abs(there).max())
+    assert (np.abs(there[:2]) > 0).all()
 
 
 def test_a_bath_at_zero_temperature_keeps_the_ground_state(pair):

@@ -45,6 +45,49 @@ def test_recoil_undoes_it(tmp_path):
     assert found["eigenvalue of the partial transpose", "0 and 1"].value > 0.5
 
 
+def test_particles_that_are_left_alone_stay_in_the_ground_state(tmp_path):
+    """Of masses and frequencies that are not one; the first is driven, which moves its mean far and nothing else."""
+    alone = {
+        "particle": [
+            {"mass": 2.5, "stiffness": 1.0, "damping_rate": 0.0, "bath_temperature": 0.0},
+            {"mass": 0.4, "stiffness": 3.0, "damping_rate": 0.0, "bath_temperature": 0.0},
+        ],
+        "coupling": [[0.0, 0.0], [0.0, 0.0]],
+        "momentum_diffusion": [[0.0, 0.0], [0.0, 0.0]],
+        "drive": [{"particle": 0, "force": 20.0, "frequency": 0.9}],
+        "run": {**PAIR["run"], "n_trajectories": 2000},
+    }
+    found, _ = rows(tmp_path, alone)
+    exact = {
+        ("quanta", "0"): 0.0,
+        ("quanta", "1"): 0.0,
+        ("purity", "all"): 1.0,
+        ("smallest variance", "0"): 0.5,
+        ("smallest variance", "1"): 0.5,
+        ("smallest variance of any quadrature", "all"): 0.5,
+        ("eigenvalue of the partial transpose", "0 and 1"): 0.5,
+    }
+    assert set(found) == set(exact)
+    for key, value in exact.items():
+        assert found[key].exact == pytest.approx(value, rel=0, abs=1e-9)
+        assert abs(found[key].z) < 4.0
+
+
+def test_the_exact_state_is_that_of_a_phase_that_runs(tmp_path):
+    scenario = sb.Scenario.from_toml("scenarios/squeezed_pair.toml")
+    scenario = scenario.model_copy(
+        update={"run": scenario.run.model_copy(update={"n_trajectories": 512, "n_steps": 8})}
+    )
+    sb.run(sb.Plan.from_scenario(scenario), tmp_path / "run.zarr", workers="serial")
+    found = sb.analyse(sb.open(tmp_path / "run.zarr"), n_surrogates=0)
+    state = {(row.quantity, row.where): row for row in found.findings if row.section == quantum.QUANTUM}
+    least = state["smallest variance of any quadrature", "all"]
+    assert abs(least.z) < 4.0
+    # with the average coupling, which is none, nothing would be squeezed
+    assert least.exact < 0.4
+    assert least.value + 3 * least.stderr < 0.5
+
+
 @pytest.mark.parametrize(
     ("change", "note"), [({"n_trajectories": 8}, "needs at least 16 trajectories"), ({"initial": "rest"}, "")]
 )

@@ -8,11 +8,17 @@ import pytest
 from measured_arrays import one, pair
 from stochbind.errors import NoiseError, ScenarioError
 from stochbind.langevin import Moments
+from stochbind.optics.pairs import Rates, far_field_rates
 from stochbind.quantum import symplectic
 from stochbind.quantum.entanglement import transposed_eigenvalue
 from stochbind.quantum.measurement import Homodyne, conditional_covariance
 from stochbind.quantum.quadratures import quadratures
 from stochbind.quantum.squeezed_light import SqueezedLight, least_squeezing, squeezed_homodyne, squeezed_recoil
+
+
+def bound(rate, recoil):
+    """Rates of two particles that are bound conservatively, without correlated recoil."""
+    return Rates(np.array(rate), np.array(0.0), np.full(2, recoil), np.array(0j))
 
 
 def test_two_conventions_of_the_squeezing_parameter():
@@ -70,7 +76,7 @@ def test_no_squeezing_makes_unphysical_states(overlap, efficiency):
 def test_squeezed_light_entangles_beyond_the_least_squeezing():
     rate, recoil, overlap = 0.1, 0.25, 0.9
     array = pair(2 * rate, 2 * rate, recoil)
-    r = {name: least_squeezing(recoil, rate, overlap, name) for name in ("variance", "amplitude")}
+    r = {name: least_squeezing(bound(rate, recoil), overlap, name) for name in ("variance", "amplitude")}
     assert r["variance"] == pytest.approx(2 * r["amplitude"], rel=1e-14)
     for name, value in r.items():
         assert recoil * SqueezedLight(overlap, value, name).recoil_factor == pytest.approx(rate, rel=1e-12)
@@ -86,8 +92,23 @@ def test_squeezed_light_entangles_beyond_the_least_squeezing():
         lowest[share] = min(values)
     assert lowest[0.9] >= 0.5 - 1e-12
     assert lowest[3.0] < 0.495
-    assert least_squeezing(0.1, 0.2, 0.5, "variance") == 0.0
-    assert least_squeezing(1.0, 0.1, 0.5, "variance") == math.inf
+    assert least_squeezing(bound(0.2, 0.1), 0.5, "variance") == 0.0
+    assert least_squeezing(bound(0.1, 1.0), 0.5, "variance") == math.inf
+    with pytest.raises(ScenarioError, match=r"`recoil` must have shape \(2,\)"):
+        least_squeezing(bound(0.1, 1.0)._replace(recoil=np.ones((3, 2))), 0.5, "variance")
+
+
+@pytest.mark.parametrize(("share", "entangled"), [(0.95, False), (1.05, True)])
+def test_correlated_recoil_takes_less_squeezing(share, entangled):
+    """Correlations are not squeezed, so that they count as the coupling does."""
+    rates = far_field_rates(2.25 * math.pi, 0.0, 0.1 * 2.25 * math.pi, 0.5)
+    rate, common = float(rates.reciprocal), float(rates.recoil_correlation.real)
+    r = least_squeezing(rates, 1.0, "variance")
+    assert r == pytest.approx(math.log(5.0), rel=1e-12)
+    assert -math.log(rate / 0.5) > 1.2 * r  # what the coupling alone would tell
+    quiet = squeezed_recoil(pair(2 * rate, 2 * rate, 0.5, common=common), SqueezedLight(1.0, share * r, "variance"))
+    after = quadratures(quiet).moments(1e-3, Moments(np.zeros(4), 0.5 * np.eye(4))).covariance
+    assert (transposed_eigenvalue(after) < 0.5 - 1e-9) == entangled
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from scipy import optimize
 
 import stochbind as sb
 from stochbind.langevin import Moments
+from stochbind.optics.pairs import Rates
 from stochbind.plots.style import COLORS
 from stochbind.quantum.entanglement import logarithmic_negativity, transposed_eigenvalue
 from stochbind.quantum.filtering import filtered
@@ -52,6 +53,12 @@ def pair(rate, ratio):
         mass=[1.0, 1.0], stiffness=1.0 + coupling.sum(axis=1), friction=[0.0, 0.0], bath_temperature=[0.0, 0.0],
         coupling=coupling, diffusion=ratio * rate * np.eye(2), reduced=True,
     )  # fmt: skip
+
+
+def bound_rates(ratio):
+    """Rates of such pairs over the coupling."""
+    ratio = np.asarray(ratio, dtype=float)
+    return Rates(np.ones(ratio.shape), np.zeros(ratio.shape), np.stack([ratio, ratio], axis=-1), np.zeros(ratio.shape))
 
 
 def threshold(rate, ratio):
@@ -124,9 +131,7 @@ def figure(run):
     error_panel(axes[0, 1], *run)
     rates, ratios = np.geomspace(0.005, 0.5, POINTS), np.geomspace(1.0, 50.0, POINTS)
     edges = np.array([threshold(rate, RATIO) for rate in rates]), np.array([threshold(RATE, ratio) for ratio in ratios])
-    needed = [
-        np.array([necessary_efficiency(ratio, 1.0) for ratio in given]) for given in (np.full(POINTS, RATIO), ratios)
-    ]
+    needed = [necessary_efficiency(bound_rates(given)) for given in (np.full(POINTS, RATIO), ratios)]
     map_panel(axes[1, 0], rates, negativities(rates, RATIO), edges[0], needed[0])
     axes[1, 0].set(xlabel=rf"coupling $g_r/\Omega$, at $D_{{11}} = {RATIO:g}g_r$")
     map_panel(axes[1, 1], ratios, negativities(RATE, ratios), edges[1], needed[1])
@@ -137,7 +142,7 @@ def figure(run):
 def numbers(run):
     """What the figure comes to, a line each."""
     for rate in (RATE, 0.1):
-        found, needed = threshold(rate, RATIO), necessary_efficiency(RATIO, 1.0)
+        found, needed = threshold(rate, RATIO), float(necessary_efficiency(bound_rates(RATIO)))
         yield f"g_r = {rate:g} Omega, D11 = {RATIO:g} g_r: entangled beyond eta = {found:.4f}; necessary {needed:.4f}"
     _, state, estimate, covariance = run
     error = state - estimate

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _COLUMNS = (
     ("occupation", "occupation", 14),
     ("mode_variance", "least variance", 16),
-    ("squeezing", "in dB", 10),
+    ("squeezing", "in dB", 14),
     ("logarithmic_negativity", "negativity", 12),
     ("mutual_information", "information", 13),
 )
@@ -45,8 +45,8 @@ def quantum(
 ) -> None:
     """Show a scenario as a Gaussian quantum state: quanta, purity, squeezing, entanglement.
 
-    Negativity and information are those of each particle with all others. Below the table stands how far the recoil is
-    from where the light would entangle particles, if couplings do not change with time.
+    Negativity and information are those of each particle with all others. Below the table stands how far the recoil, as
+    far as it is not detected, is from where the light would entangle particles, if couplings do not change with time.
     """
     from stochbind.scenario import Sweep
 
@@ -60,7 +60,8 @@ def quantum(
         "initial": None if duration is None else initial,
         "efficiency": efficiency,
         **_told(array, _state(base, duration, initial, efficiency)),
-        **({} if base.modulated else _told_of_light(array)),
+        **({} if base.modulated else _told_of_light(array, efficiency or 0.0)),
+        "drives_left_out": bool(base.drive) and not (base.modulated and duration is not None),
     }
     if as_json:
         print(json.dumps(reports.json_ready(report), indent=2, allow_nan=False))
@@ -100,6 +101,8 @@ def _state(scenario: Scenario, duration: float | None, initial: str, efficiency:
 
 def _told(array: Oscillators, found: GaussianState) -> dict[str, Any]:
     """What a report says of a state."""
+    import numpy as np
+
     from stochbind.quantum.squeezing import decibel
 
     several = found.n_modes > 1
@@ -114,20 +117,22 @@ def _told(array: Oscillators, found: GaussianState) -> dict[str, Any]:
         "symplectic_eigenvalue": found.symplectic_eigenvalues.tolist(),
         "occupation": found.occupation.tolist(),
         "mode_variance": found.mode_variance.tolist(),
-        "squeezing": decibel(found.mode_variance).tolist(),
+        "squeezing": (np.round(decibel(found.mode_variance), 9) + 0.0).tolist(),
         "logarithmic_negativity": [float(found.logarithmic_negativity(j)) for j in parties],
         "mutual_information": [float(found.mutual_information(j)) for j in parties],
     }
 
 
-def _told_of_light(array: Oscillators) -> dict[str, Any]:
-    """What a report says of the light alone, without gas."""
+def _told_of_light(array: Oscillators, efficiency: float) -> dict[str, Any]:
+    """What a report says of the light alone, without gas, and without the recoil of which detectors tell."""
     import numpy as np
 
     from stochbind.quantum import entanglement
     from stochbind.quantum.master_equation import array_generator, completely_positive, rates_of
 
-    light = array_generator(replace(array, friction=np.zeros_like(array.friction), baths=None))
+    diffusion = np.asarray(array.diffusion)
+    unknown = diffusion - efficiency * np.diag(np.diagonal(diffusion))
+    light = array_generator(replace(array, friction=np.zeros_like(array.friction), baths=None, diffusion=unknown))
     ratio = {}
     for j, k in combinations(range(array.n_oscillators), 2):
         rates = rates_of(light, j, k)
@@ -155,6 +160,8 @@ def _print(report: dict[str, Any], unit: str) -> None:
         f"purity {report['purity']:.6g}, entropy {report['entropy']:.6g} nats, smallest variance of any quadrature "
         f"{report['smallest_variance']:.6g} (vacuum 0.5)"
     )
+    if report["drives_left_out"]:
+        print("Drives are left out: they move the mean of the state, and its quanta with that, not its covariance.")
     if report["nonlinear"]:
         print("Forces beyond the linear ones are left out.")
     if not report["physical"]:
@@ -167,8 +174,9 @@ def _print(report: dict[str, Any], unit: str) -> None:
         print("No recoil keeps particles from entanglement by their coupling.")
     elif report["closest_pair"]:
         first, second = report["closest_pair"]
+        recoil = "undetected recoil" if report["efficiency"] else "recoil"
         print(
-            f"Of all pairs, {first} and {second} come closest to entanglement by light: their recoil is "
+            f"Of all pairs, {first} and {second} come closest to entanglement by light: their {recoil} is "
             f"{report['recoil_over_threshold']:.4g} times what keeps them from it."
         )
     if any(report["light_entangles"]):

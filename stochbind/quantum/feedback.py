@@ -8,7 +8,7 @@ and trajectories. The optimal loop is in `stochbind.quantum.regulators`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ def cold_damping(
     bandwidth: float,
     *,
     delay: float = 0.0,
-    targets: Sequence[int] | None = None,
+    targets: int | Sequence[int] | None = None,
     band: float | None = None,
     tolerance: float = 1e-6,
 ) -> Langevin:
@@ -55,7 +55,7 @@ def cold_damping(
         B [rad/s].
     delay : float
         :math:`\tau` [s].
-    targets : sequence of int, optional
+    targets : int or sequence of int, optional
         The oscillator on which each record acts; by default that of the record.
     band : float, optional
         Angular frequency up to which the phase of the delay must be right [rad/s]; by default `BAND` times the fastest
@@ -183,6 +183,7 @@ def best_gain(damping_rate: float, diffusion: float, information: float) -> floa
 def loop_delay(homodyne: Homodyne, delay: float, band: float | None, tolerance: float, fastest: float) -> Delay:
     """The delay of a loop whose own rates are up to `fastest` [1/s]; see `pade_delay`."""
     equations = homodyne.equations
+    checks.positive("delay", checks.array("delay", delay, ()), or_zero=True)
     n = equations.dimension // 2
     frequency = float((equations.unit[n:] / equations.unit[:n]).max())
     return pade_delay(delay, BAND * max(frequency, fastest) if band is None else band, tolerance=tolerance)
@@ -201,15 +202,12 @@ def delay_units(equations: Langevin, delay: Delay, oscillators: Any) -> FloatArr
     return result
 
 
-def checked_oscillators(name: str, given: Sequence[int], n_oscillators: int) -> tuple[int, ...]:
-    """Return indices of oscillators, or raise `ScenarioError` unless all are there."""
-    return tuple(checks.integer(name, j, minimum=0, maximum=n_oscillators - 1, error=ScenarioError) for j in given)
-
-
-def _targets(targets: Sequence[int] | None, homodyne: Homodyne) -> Any:
+def _targets(targets: int | Sequence[int] | None, homodyne: Homodyne) -> Any:
     if targets is None:
         return homodyne.index
-    result = checked_oscillators("targets", targets, homodyne.array.n_oscillators)
+    last = homodyne.array.n_oscillators - 1
+    given = targets if isinstance(targets, Iterable) else [targets]
+    result = [checks.integer("targets", j, minimum=0, maximum=last, error=ScenarioError) for j in given]
     if len(result) != len(homodyne.index):
         raise ScenarioError(f"`targets` must name {len(homodyne.index)} oscillators, but names {len(result)}.")
     return np.array(result)

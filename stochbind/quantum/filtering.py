@@ -15,13 +15,15 @@ import xarray as xr
 
 from stochbind import checks
 from stochbind.checks import FloatArray
-from stochbind.errors import PlanError, ScenarioError, UnstableError
+from stochbind.errors import PlanError, ScenarioError
 from stochbind.langevin import Moments
-from stochbind.quantum.measurement import Homodyne, measured
+from stochbind.quantum.measurement import Homodyne, measured, unsettled
 from stochbind.quantum.riccati import Filtering, filtered_covariance, precision, settled
 
 #: A covariance that changes by less than this from one step to the next, relative to its variances, has settled.
 SETTLED = 1e-14
+#: Largest part of the smallest variance that rounding may take.
+LARGEST_ROUNDING = 1e-4
 
 
 class Sampling(NamedTuple):
@@ -110,18 +112,25 @@ def sampled_covariance(homodyne: Homodyne, interval: float) -> FloatArray:
     Raises
     ------
     PlanError
-        As `sampling` does.
+        As `sampling` does; if an array that is not stable grows too much within the interval for double precision.
     UnstableError
-        If it does not settle: some motion is neither damped nor detected.
+        If it does not settle: some motion is neither damped nor detected, or the measurement is too weak.
     """
-    covariance, found = settled(sampling(homodyne, interval).filtering())
+    step = sampling(homodyne, interval)
+    covariance, found = settled(step.filtering())
     if not found:
-        raise UnstableError(
-            "The covariance of the filter does not settle, because some motion is neither damped nor detected; detect "
-            "more particles, or study the transient.",
-            homodyne.equations.stability.growth_rate,
+        raise unsettled(homodyne, "The covariance of the filter does not settle")
+    result = np.asarray(covariance, dtype=np.float64)
+    # What the record tells is a small rest of what an array that is not stable does within the interval.
+    root = np.sqrt(np.abs(np.diagonal(step.state_noise)))
+    least = np.linalg.eigvalsh(result)[0]
+    if not np.finfo(float).eps * (root @ root) < LARGEST_ROUNDING * least:
+        raise PlanError(
+            f"The filter cannot be resolved over an interval of {interval:.6g}: within it noise grows to variances of "
+            f"{root.max() ** 2:.2g}, beside which double precision loses the smallest that the record leaves; take a "
+            "shorter interval."
         )
-    return np.asarray(covariance, dtype=np.float64)
+    return result
 
 
 def filtered(dataset: xr.Dataset, homodyne: Homodyne, initial: Moments) -> xr.Dataset:

@@ -23,9 +23,12 @@ from stochbind import checks
 from stochbind.checks import FloatArray
 from stochbind.errors import ScenarioError, UnstableError
 from stochbind.langevin import Langevin, Moments
+from stochbind.optics.pairs import Rates
 from stochbind.oscillators import Oscillators
+from stochbind.quantum.entanglement import entanglement_threshold
 from stochbind.quantum.quadratures import quadratures
-from stochbind.quantum.riccati import filtered_covariance, filtering, steady_covariance
+from stochbind.quantum.riccati import filtered_covariance, filtering, steady_covariance, unseen
+from stochbind.quantum.symplectic import mode_indices
 from stochbind.stability import Coordinate
 
 
@@ -67,7 +70,7 @@ class Homodyne:
         N oscillators, underdamped, whose recoil diffusion D is that of the light that is detected.
     efficiency : float or (M,) float
         :math:`\eta`, the share of the information in the scattered light that the detectors get: above 0, up to 1.
-    particles : sequence of int, optional
+    particles : int or sequence of int, optional
         The M oscillators that are detected, each once; all by default.
 
     Raises
@@ -87,15 +90,15 @@ class Homodyne:
 
     array: Oscillators
     efficiency: float | FloatArray
-    particles: Sequence[int] | None = None
+    particles: int | Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         n = self.array.n_oscillators
-        given = tuple(range(n)) if self.particles is None else tuple(self.particles)
-        particles = tuple(checks.integer("particles", j, minimum=0, maximum=n - 1, error=ScenarioError) for j in given)
-        if not particles or len(set(particles)) != len(particles):
-            raise ScenarioError(f"`particles` must name one or more oscillators, each once, but is {particles}.")
-        efficiency = np.asarray(self.efficiency)
+        given = range(n) if self.particles is None else self.particles
+        particles = tuple(int(j) for j in mode_indices("particles", given, n))
+        efficiency = checks.real_numbers("efficiency", self.efficiency)
+        if np.asarray(self.efficiency).dtype.kind not in "iuf":  # NumPy would make numbers of texts and of yes and no
+            raise ScenarioError(f"`efficiency` must be a number, but is {checks.short(self.efficiency)}.")
         wide = np.full(len(particles), efficiency) if efficiency.ndim == 0 else efficiency
         efficiency = checks.positive("efficiency", checks.array("efficiency", wide, (len(particles),)))
         if efficiency.max() > 1.0:
@@ -181,7 +184,8 @@ def conditional_covariance(homodyne: Homodyne, time: Any = None, initial: FloatA
     NoiseError
         If the initial covariance is not positive semidefinite.
     UnstableError
-        If there is no steady state: some motion is neither damped nor detected.
+        If there is no steady state, because some motion is neither damped nor detected; or none that double precision
+        can tell, because the measurement is too weak.
 
     References
     ----------
@@ -194,17 +198,24 @@ def conditional_covariance(homodyne: Homodyne, time: Any = None, initial: FloatA
     if time is None:
         covariance, found = steady_covariance(*parts)
         if not found:
-            raise UnstableError(
-                "There is no steady conditional state, because some motion is neither damped nor detected (the array "
-                f"is {equations.stability.sentence}); detect more particles, or study the transient.",
-                equations.stability.growth_rate,
-            )
+            raise unsettled(homodyne, "There is no steady conditional state")
         return covariance
     given = checks.array("initial", initial, (equations.dimension, equations.dimension))
     checks.positive_semidefinite("initial", given)
     times = checks.positive("time", checks.real_numbers("time", time), or_zero=True) / equations.time_unit
     result = [filtered_covariance(filtering(*parts, float(duration)), given) for duration in times.ravel()]
     return np.array(result).reshape(*times.shape, *given.shape)
+
+
+def unsettled(homodyne: Homodyne, what: str) -> UnstableError:
+    """The error of a conditional state that does not settle, with the reason; `what` begins its sentence."""
+    equations, rate = homodyne.equations, float(homodyne.information_matrix.max()) / homodyne.equations.time_unit
+    why, remedy = "because some motion is neither damped nor detected", "detect more particles"
+    if not unseen(equations.drift_matrix, homodyne.observation):
+        why = f"because a rate of measurement of {rate:.3g} is below what double precision resolves"
+        remedy = "raise `efficiency`"
+    sentence = f"{what}, {why} (the array is {equations.stability.sentence}); {remedy}, or study the transient."
+    return UnstableError(sentence, equations.stability.growth_rate)
 
 
 def oscillator_covariance(frequency: float, damping_rate: float, diffusion: float, information: float) -> FloatArray:
@@ -251,35 +262,40 @@ def oscillator_covariance(frequency: float, damping_rate: float, diffusion: floa
     return np.array([[zz, zp], [zp, zz + (gamma + k * zz) * zp / omega]])
 
 
-def necessary_efficiency(diffusion: float, coupling_rate: float) -> float:
-    r"""The efficiency below which conservative optical binding of a pair entangles no conditional state.
+def necessary_efficiency(rates: Rates) -> FloatArray:
+    r"""The efficiency up to which optical binding of a pair entangles no conditional state.
 
-    The diffusion of what is not known, :math:`(1 - \eta)D_{11}`, must be below :math:`g_r`, so that
-    :math:`\eta > 1 - g_r/D_{11}`. That is necessary, not enough: the steady state of a weakly bound pair takes more,
-    0.968 in place of 0.9 at :math:`D_{11} = 10g_r`, :math:`g_r = 0.02\Omega`.
+    A record of one particle keeps states that are not entangled so; what is left of the master equation is that with
+    the diffusion :math:`(1 - \eta)D_{jj}`, which entangles nothing as long as
+
+    .. math:: (1 - \eta)\sqrt{D_{11}D_{22}} \ge \sqrt{(\mathrm{Re}D_{12})^2 + g_r^2},
+
+    in the far field :math:`(1 - \eta)D_{11} \ge (G/kd)|\cos\varphi|`. Beyond it some product states become entangled;
+    the steady state of a weakly bound pair takes more, 0.968 in place of 0.9 at :math:`D_{11} = 10g_r`,
+    :math:`g_r = 0.02\Omega`.
 
     Parameters
     ----------
-    diffusion, coupling_rate : float
-        :math:`D_{11}` and :math:`g_r` [1/s].
+    rates : Rates
+        Of the pair.
 
     Returns
     -------
-    float
-        Efficiency; zero where no detection is needed.
+    (...) float
+        Efficiency; zero where no detection is needed. `largest_efficiency` is above it only where
+        :math:`|g_a| < |g_r|`.
 
     Raises
     ------
     ScenarioError
-        If a number is not positive.
+        If a recoil is not positive.
 
     References
     ----------
-    PRL, way (i).
+    PRL, way (i), which has :math:`g_r` on the right-hand side: that is so where :math:`\mathrm{Re}D_{12} = 0`.
     """
-    d = float(checks.positive("diffusion", checks.array("diffusion", diffusion, ())))
-    g = float(checks.positive("coupling_rate", checks.array("coupling_rate", coupling_rate, ())))
-    return max(0.0, 1.0 - g / d)
+    recoil = checks.positive("recoil", checks.real_numbers("recoil", rates.recoil))
+    return np.asarray(np.maximum(0.0, 1.0 - entanglement_threshold(rates) / np.sqrt(recoil.prod(axis=-1))))
 
 
 def measured(homodyne: Homodyne) -> Langevin:

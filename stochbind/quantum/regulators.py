@@ -15,12 +15,13 @@ from scipy import linalg
 
 from stochbind import checks
 from stochbind.checks import FloatArray
-from stochbind.errors import ScenarioError, UnstableError
+from stochbind.errors import UnstableError
 from stochbind.langevin import Langevin
 from stochbind.quantum.delays import Delay
-from stochbind.quantum.feedback import checked_oscillators, delay_labels, delay_units, loop_delay
+from stochbind.quantum.feedback import delay_labels, delay_units, loop_delay
 from stochbind.quantum.measurement import Homodyne, conditional_covariance, extended
 from stochbind.quantum.riccati import steady_covariance
+from stochbind.quantum.symplectic import mode_indices
 
 
 class Regulated(NamedTuple):
@@ -50,7 +51,7 @@ def regulated(
     homodyne: Homodyne,
     control_rate: float,
     *,
-    actuators: Sequence[int] | None = None,
+    actuators: int | Sequence[int] | None = None,
     weight: Any = None,
     delay: float = 0.0,
     band: float | None = None,
@@ -73,7 +74,7 @@ def regulated(
         The detection, of M oscillators.
     control_rate : float
         :math:`\kappa` [1/s].
-    actuators : sequence of int, optional
+    actuators : int or sequence of int, optional
         The K oscillators that forces act on, each once; all by default.
     weight : (N,) float, optional
         w of each oscillator, zero or positive; one by default. Zero leaves out those that are not to be cooled.
@@ -102,9 +103,7 @@ def regulated(
     """
     n = homodyne.array.n_oscillators
     rate = float(checks.positive("control_rate", checks.array("control_rate", control_rate, ())))
-    acting = checked_oscillators("actuators", range(n) if actuators is None else actuators, n)
-    if not acting or len(set(acting)) != len(acting):
-        raise ScenarioError(f"`actuators` must name one or more oscillators, each once, but is {acting}.")
+    acting = tuple(int(j) for j in mode_indices("actuators", range(n) if actuators is None else actuators, n))
     weights = checks.positive(
         "weight", checks.array("weight", np.ones(n) if weight is None else weight, (n,)), or_zero=True
     )

@@ -22,6 +22,9 @@ LARGEST_DRIFT = 0.01
 #: The propagator of errors is gone when its largest element is below this.
 GONE = 1e-20
 
+#: A motion whose rate of damping is below this part of the fastest rate is not damped.
+UNDAMPED = 1e-12
+
 
 class Filtering(NamedTuple):
     r"""What a time of measurement does to a covariance, :math:`V' = Q + E V (1 + J V)^{-1} E^T`.
@@ -177,6 +180,23 @@ def steady_covariance(drift: FloatArray, noise: FloatArray, information: FloatAr
         solution = _symmetric(solution + step.astype(kind))
     result = np.asarray(solution, dtype=np.float64)
     return result, bool(np.abs(step).max() <= LARGEST_COVARIANCE_ERROR * np.abs(result).max())
+
+
+def unseen(drift: FloatArray, observation: FloatArray) -> bool:
+    """Whether some motion is neither damped nor in any record, however weak: the test of Popov, Belevitch and Hautus.
+
+    Parameters
+    ----------
+    drift : (d, d) float
+        A.
+    observation : (M, d) float
+        C, which says what the records are of.
+    """
+    size = float(np.abs(drift).sum(axis=0).max()) or 1.0
+    undamped = [value for value in np.linalg.eigvals(drift) if value.real > -UNDAMPED * size]
+    eye = np.eye(len(drift))
+    told = (np.linalg.svd(np.vstack([drift / size - value / size * eye, observation]))[1][-1] for value in undamped)
+    return any(smallest < UNDAMPED for smallest in told)
 
 
 def _symmetric(matrix: Any) -> Any:

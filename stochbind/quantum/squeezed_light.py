@@ -19,7 +19,9 @@ import numpy as np
 from stochbind import checks
 from stochbind.checks import FloatArray
 from stochbind.errors import ScenarioError
+from stochbind.optics.pairs import Rates
 from stochbind.oscillators import Oscillators
+from stochbind.quantum.entanglement import entanglement_threshold
 from stochbind.quantum.measurement import Homodyne
 
 #: What the squeezing parameter r means: the variance is :math:`e^{-r}`, or the amplitude is.
@@ -115,7 +117,7 @@ def squeezed_recoil(array: Oscillators, light: SqueezedLight) -> Oscillators:
 
 
 def squeezed_homodyne(
-    array: Oscillators, efficiency: Any, light: SqueezedLight, particles: Sequence[int] | None = None
+    array: Oscillators, efficiency: Any, light: SqueezedLight, particles: int | Sequence[int] | None = None
 ) -> Homodyne:
     r"""Homodyne detection of particles in squeezed vacuum.
 
@@ -149,17 +151,23 @@ def squeezed_homodyne(
     return Homodyne(squeezed_recoil(array, light), share, vacuum.particles)
 
 
-def least_squeezing(diffusion: float, coupling_rate: float, overlap: float, convention: str) -> float:
-    r"""The squeezing parameter beyond which the recoil is below the coupling, :math:`D_{11}' < g_r`.
+def least_squeezing(rates: Rates, overlap: float, convention: str) -> float:
+    r"""The squeezing parameter up to which optical binding of a pair entangles nothing.
 
-    There conservative optical binding can squeeze below the vacuum, and entangle:
+    Beyond it :math:`\sqrt{D_{11}'D_{22}'}` is below
+    :math:`G' = \sqrt{(\mathrm{Re}D_{12})^2 + g_r^2}`, see `stochbind.quantum.entanglement.never_entangles`: the
+    correlations of the recoil are not squeezed.
 
-    .. math:: r = -\frac1c \log\left[1 - \frac{1 - g_r/D_{11}}{|\zeta|^2}\right], \qquad c = 1 \text{ or } 2
+    .. math::
+
+        r = -\frac1c \log\left[1 - \frac{1 - G'/\sqrt{D_{11}D_{22}}}{|\zeta|^2}\right], \qquad c = 1 \text{ or } 2
+
+    Squeezed light can be that strong only if :math:`|g_a| < |g_r|`; see `squeezed_recoil`.
 
     Parameters
     ----------
-    diffusion, coupling_rate : float
-        :math:`D_{11}` and :math:`g_r` [1/s].
+    rates : Rates
+        Of one pair, in vacuum.
     overlap : float
         :math:`|\zeta|`, above 0, up to 1.
     convention : {"variance", "amplitude"}
@@ -169,18 +177,17 @@ def least_squeezing(diffusion: float, coupling_rate: float, overlap: float, conv
     -------
     float
         r; zero if no squeezing is needed, infinity if no squeezing is enough, as for
-        :math:`|\zeta|^2 \le 1 - g_r/D_{11}`.
+        :math:`|\zeta|^2 \le 1 - G'/\sqrt{D_{11}D_{22}}`.
 
     Raises
     ------
     ScenarioError
-        If a number is out of range, or the convention is unknown.
+        If a number is out of range, the rates are not those of one pair, or the convention is unknown.
     """
-    d = float(checks.positive("diffusion", checks.array("diffusion", diffusion, ())))
-    g = float(checks.positive("coupling_rate", checks.array("coupling_rate", coupling_rate, ())))
+    recoil = checks.positive("recoil", checks.array("recoil", rates.recoil, (2,)))
     share = _overlap(overlap) ** 2
     factor = _factor(convention)
-    needed = 1.0 - g / d
+    needed = 1.0 - float(entanglement_threshold(rates)) / math.sqrt(recoil.prod())
     if needed <= 0.0:
         return 0.0
     return -math.log1p(-needed / share) / factor if needed < share else math.inf

@@ -8,6 +8,7 @@ import numpy as np
 
 from stochbind import checks
 from stochbind.checks import FloatArray
+from stochbind.errors import ScenarioError
 from stochbind.quantum.symplectic import covariance_stack
 
 #: Variance of a quadrature in the vacuum.
@@ -71,6 +72,56 @@ def smallest_variance(covariance: Any) -> FloatArray:
     return np.asarray(np.linalg.eigvalsh(covariance_stack("covariance", covariance))[..., 0], dtype=np.float64)
 
 
+def mode_witness(covariance: Any) -> FloatArray:
+    r"""Weights of the quietest quadrature u of each mode, :math:`W = uu^T`: its variance is :math:`\mathrm{tr}\,WV`.
+
+    Of any other covariance :math:`\mathrm{tr}\,WV` is no less than its `mode_variance`.
+
+    Parameters
+    ----------
+    covariance : (2N, 2N) float
+        One covariance.
+
+    Returns
+    -------
+    (N, 2N, 2N) float
+        W of each mode.
+
+    Raises
+    ------
+    ScenarioError
+        If there is a stack of covariances, or as `mode_variance` does.
+    """
+    whole = _one(covariance)
+    n = len(whole) // 2
+    result = np.zeros((n, 2 * n, 2 * n))
+    for mode in range(n):
+        own = np.array([mode, n + mode])
+        result[mode, own[:, None], own] = _projector(whole[own[:, None], own])
+    return result
+
+
+def witness(covariance: Any) -> FloatArray:
+    r"""Weights of the quietest quadrature u of all, :math:`W = uu^T`; see `mode_witness`.
+
+    Parameters
+    ----------
+    covariance : (2N, 2N) float
+        One covariance.
+
+    Returns
+    -------
+    (2N, 2N) float
+        W; of any other covariance :math:`\mathrm{tr}\,WV` is no less than its `smallest_variance`.
+
+    Raises
+    ------
+    ScenarioError
+        If there is a stack of covariances, or as `mode_variance` does.
+    """
+    return _projector(_one(covariance))
+
+
 def decibel(variance: Any) -> FloatArray:
     r"""Noise relative to the vacuum, :math:`10\log_{10} 2v`; negative if squeezed.
 
@@ -92,3 +143,16 @@ def decibel(variance: Any) -> FloatArray:
     given = checks.positive("variance", checks.real_numbers("variance", variance))
     result: FloatArray = np.asarray(10.0 * np.log10(given / VACUUM))
     return result
+
+
+def _one(covariance: Any) -> FloatArray:
+    given = covariance_stack("covariance", covariance)
+    if given.ndim != 2:
+        raise ScenarioError(f"`covariance` must be one covariance, (2N, 2N), but has shape {given.shape}.")
+    return given
+
+
+def _projector(covariance: FloatArray) -> FloatArray:
+    """On the eigenvector of the smallest eigenvalue."""
+    vector = np.linalg.eigh(covariance)[1][:, 0]
+    return np.asarray(np.outer(vector, vector))

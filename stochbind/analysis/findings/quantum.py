@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,9 @@ def quantum_findings(subject: Subject) -> Iterator[Finding]:
     """The state at the last kept time, of a record that began in the ground state.
 
     Where forces are linear, exact values are those of the moments at that time. Entanglement is told by the smallest
-    symplectic eigenvalue of the partial transpose, below 1/2 if there is any: unlike the negativity it is smooth, and
-    has an error bar.
+    symplectic eigenvalue of the partial transpose, below 1/2 if there is any. It and the smallest variances are
+    estimated along the direction that they have in the exact state (`RecordedState.witnessed`): in a product of vacua
+    the sample's own would be too small.
 
     Parameters
     ----------
@@ -46,35 +47,53 @@ def quantum_findings(subject: Subject) -> Iterator[Finding]:
             system = subject.scenario.driven(subject.equations)
             moments = system.moments(found.time, subject.scenario.initial_moments(subject.initial))
             exact = to_quadratures(array, moments).covariance
-        for quantity, function, names in _quantities(subject):
+        for quantity, function, witness, names in _quantities(subject):
             truth = None if exact is None else function(exact)
-            yield from subject.findings(QUANTUM, quantity, "", found.estimate(function), truth, names=names)
+            estimate = found.estimate(function) if witness is None else found.witnessed(witness, exact)
+            yield from subject.findings(QUANTUM, quantity, "", estimate, truth, names=names)
     except (ScenarioError, TooFewSamplesError) as error:
         subject.notes.append(f"The quantum state is left out: {error}")
 
 
-def _quantities(subject: Subject) -> list[tuple[str, Callable[[FloatArray], Any], list[str]]]:
-    """Name, function of a stack of covariances, and whose it is, of each quantity."""
+class _Quantity(NamedTuple):
+    """Name, function of covariances, the weights by which it is estimated if not by itself, and whose it is."""
+
+    name: str
+    function: Callable[[FloatArray], Any]
+    witness: Callable[[FloatArray], FloatArray] | None
+    names: list[str]
+
+
+def _quantities(subject: Subject) -> list[_Quantity]:
+    """All that a table tells of the state."""
     names, n = list(subject.array.names), subject.array.n_oscillators
+    parties = range(1 if n == 2 else n)
 
     def quanta(v: FloatArray) -> Any:
         variance = np.diagonal(v, axis1=-2, axis2=-1)
         return 0.5 * (variance[..., :n] + variance[..., n:]) - 0.5
 
-    rows: list[tuple[str, Callable[[FloatArray], Any], list[str]]] = [
-        ("quanta", quanta, names),
-        ("purity", lambda v: symplectic.purity(v)[..., None], ["all"]),
-        ("smallest variance", squeezing.mode_variance, names),
+    def transposed(v: FloatArray) -> Any:
+        return np.stack([entanglement.transposed_eigenvalue(v, j) for j in parties], axis=-1)
+
+    def pairs(v: FloatArray) -> FloatArray:
+        return np.stack([entanglement.entanglement_witness(v, j) for j in parties])
+
+    rows = [
+        _Quantity("quanta", quanta, None, names),
+        _Quantity("purity", lambda v: symplectic.purity(v)[..., None], None, ["all"]),
+        _Quantity("smallest variance", squeezing.mode_variance, squeezing.mode_witness, names),
     ]
-    if n > 1:
-
-        def least(v: FloatArray) -> Any:
-            return squeezing.smallest_variance(v)[..., None]
-
-        def transposed(v: FloatArray) -> Any:
-            return np.stack([entanglement.transposed_eigenvalue(v, j) for j in range(1 if n == 2 else n)], axis=-1)
-
-        parties = ["0 and 1"] if n == 2 else [f"{name} and the others" for name in names]
-        rows.append(("smallest variance of any quadrature", least, ["all"]))
-        rows.append(("eigenvalue of the partial transpose", transposed, parties))
-    return rows
+    if n == 1:
+        return rows
+    between = ["0 and 1"] if n == 2 else [f"{name} and the others" for name in names]
+    return [
+        *rows,
+        _Quantity(
+            "smallest variance of any quadrature",
+            lambda v: squeezing.smallest_variance(v)[..., None],
+            lambda v: squeezing.witness(v)[None],
+            ["all"],
+        ),
+        _Quantity("eigenvalue of the partial transpose", transposed, pairs, between),
+    ]
