@@ -193,6 +193,23 @@ def susceptibility(array: Oscillators, equations: Langevin, angular_frequency: f
     return result
 
 
+def shortest_period(equations: Langevin) -> float:
+    """Period of the fastest mode [s]; infinite if none oscillates.
+
+    Parameters
+    ----------
+    equations : Langevin
+        Of which the linear part counts.
+
+    Returns
+    -------
+    float
+        The period.
+    """
+    fastest = float(np.abs(np.linalg.eigvals(equations.drift_matrix).imag).max(initial=0.0))
+    return 2.0 * math.pi * equations.time_unit / fastest if fastest > 0.0 else math.inf
+
+
 def regressed_equations(equations: Langevin, record: Record) -> Langevin:
     r"""Equations of motion found from a record: drift :math:`\log(\hat E)/\Delta t` with :math:`\hat E` by regression.
 
@@ -216,9 +233,10 @@ def regressed_equations(equations: Langevin, record: Record) -> Langevin:
     value = np.linalg.eigvals(equations.drift_matrix) * (record.interval / equations.time_unit)
     if np.abs(value.imag).max() > 0.9 * np.pi or value.real.min() < -4.0:
         fastest = max(float(np.abs(value.imag).max()) / (0.9 * np.pi), -float(value.real.min()) / 4.0)
+        unit = "" if equations.reduced else " s"
         raise TooFewSamplesError(
-            f"States are kept every {record.interval:.4g} s, too rarely to follow the motion; the response needs one "
-            f"every {record.interval / fastest:.3g} s or less."
+            f"States are kept every {record.interval:.4g}{unit}, too rarely to follow the motion; the response needs "
+            f"one every {record.interval / fastest:.3g}{unit} or less."
         )
     scale = np.sqrt(np.diagonal(record.before[0]))
     if not (scale > 1e-9 * scale.max()).all() or np.linalg.cond(record.before[0] / np.outer(scale, scale)) > 1e12:

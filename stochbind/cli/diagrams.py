@@ -62,7 +62,9 @@ def diagram(
     if suffix not in (*_PICTURES, *_TABLES):
         raise errors.PlanError(f"`--output` must end in .png, .pdf, .svg, .csv or .json, but is {str(output)!r}.")
     if not output.parent.is_dir():
-        raise errors.PlanError(f"`--output` {str(output)!r}: there is no folder {str(output.parent)!r}; make it first.")
+        raise errors.PlanError(
+            f"`--output` {str(output)!r} cannot be written: there is no folder {str(output.parent)!r}; make it first."
+        )
     found = scenario_of(scenario)
     base = found.base if isinstance(found, Sweep) else found
     x_axis, y_axis = (

@@ -178,12 +178,15 @@ def _figure_of_run(store: str) -> Figure:
     result, scenario = _validation(store)
     dataset, array = without_diverged(open_dataset(store), []), scenario.oscillators()
     exact = found = None
-    if not scenario.modulated:  # susceptibilities are those of constants
+    unstable = "" if scenario.modulated or scenario.stable else "none: the array is unstable"
+    if not (scenario.modulated or unstable):  # susceptibilities are those of constants
         omega, value = transfer.spectrum(array, array.langevin(), 800)
         pair = transfer.strongest_response(value) if len(array.axes) > 1 else (0, 1)
         exact = plots.Response(omega, value, array.names, pair)
+    # In less than a decay time a record tells nothing of damping, and with it of the response.
+    short = "time" not in dataset or -scenario.growth_rate * float(dataset["time"][-1]) < 1.0
     try:
-        if not scenario.changes_with_time:  # their motion is not fluctuation
+        if not (scenario.changes_with_time or unstable or short):  # their motion is not fluctuation
             found = plots.Response(*transfer.found_spectrum(array, dataset, 60))
     except errors.TooFewSamplesError:
         pass
@@ -199,6 +202,8 @@ def _figure_of_run(store: str) -> Figure:
         bath_temperature=array.bath_temperature,
         reduced=scenario.reduced,
         relaxation=relaxation,
+        unstable=unstable,
+        period=transfer.shortest_period(array.langevin()),
     )
 
 

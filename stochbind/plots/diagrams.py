@@ -84,7 +84,8 @@ def class_color(name: str, code: int) -> str:
         return _OTHERS[code]
     # Turning by the golden ratio, hues never meet those before.
     hue = (code * (np.sqrt(5.0) - 1.0) / 2.0) % 1.0
-    return str(to_hex(hsv_to_rgb((hue, 0.45 + 0.5 * (code % 2), 0.55 + 0.35 * (code % 3) / 2.0))))
+    red, green, blue = map(float, hsv_to_rgb((hue, 0.45 + 0.5 * (code % 2), 0.55 + 0.35 * (code % 3) / 2.0)))
+    return str(to_hex((red, green, blue)))
 
 
 def class_map(

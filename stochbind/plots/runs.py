@@ -6,6 +6,7 @@ lines are exact. Where particles move along several axes, labels such as "0x" na
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 #: More particles or pairs than this are not drawn.
 _MOST = 12
+#: Temperatures that differ by more than this factor have powers of ten beside their axis, others bare numbers.
+_WIDE = 30.0
+#: Part of a period between kept states above which lines between them would show another motion.
+_COARSEST = 1.0 / 3.0
 
 
 class Response(NamedTuple):
@@ -55,6 +60,8 @@ def overview(
     bath_temperature: FloatArray,
     reduced: bool = False,
     relaxation: FloatArray | None = None,
+    unstable: str = "",
+    period: float = math.inf,
 ) -> Figure:
     """The figure of a run: paths, temperatures, energy currents, response and deviations, simulated and exact.
 
@@ -74,6 +81,10 @@ def overview(
         Whether the numbers are in reduced units.
     relaxation : (time, K) float, optional
         With finite baths, the exact average of their temperatures at the recorded times; drawn in place of currents.
+    unstable : str
+        Why there is no response, if there is none; its panel then says so.
+    period : float
+        The shortest of all modes [s]; of states that are farther apart than a third of it only points are drawn.
 
     Returns
     -------
@@ -84,19 +95,23 @@ def overview(
 
     figure = Figure(figsize=(12, 7), layout="constrained")
     recorded = "position" in dataset
-    below = ("eee" if recorded else "eeeeee") if exact is None else "dee" if recorded else "ddeeee"
+    panel = exact is not None or unstable
+    below = ("eee" if recorded else "eeeeee") if not panel else "dee" if recorded else "ddeeee"
     axes = figure.subplot_mosaic(f"{'abc' if recorded else 'bbbccc'};{below}")
     if recorded:
-        paths(axes["a"], dataset, reduced=reduced)
+        paths(axes["a"], dataset, reduced=reduced, period=period)
     temperatures(axes["b"], validation, bath_temperature, reduced=reduced)
     if relaxation is None:
         currents(axes["c"], validation, reduced=reduced)
     else:
         bath_temperatures(axes["c"], dataset, relaxation, reduced=reduced)
-    if exact is not None:
+    if unstable:
+        _only_words(axes["d"], "response", unstable)
+    elif exact is not None:
         susceptibilities(axes["d"], exact, found, reduced=reduced)
-    if exact is not None and not validation.judged:
-        axes["d"].set_title("response (points: from the record; lines: linearised)")
+    if not unstable and exact is not None and not validation.judged:
+        points = "" if found is None else "points: from the record; "
+        axes["d"].set_title(f"response ({points}lines: linearised)")
     deviations(axes["e"], validation)
     for letter, ax in zip("abcde", axes.values(), strict=False):
         ax.set_title(f"({letter}) {ax.get_title()}", loc="left", fontsize="medium")
@@ -105,23 +120,34 @@ def overview(
     return figure
 
 
-def paths(ax: Axes, dataset: xr.Dataset, *, reduced: bool = False, n_saves: int = 60) -> Axes:
-    """Position of the particles in trajectory 0, over the last states of the record; a style for each axis."""
+def paths(ax: Axes, dataset: xr.Dataset, *, reduced: bool = False, n_saves: int = 60, period: float = math.inf) -> Axes:
+    """Position of the particles in trajectory 0, over the last states of the record; a style for each axis.
+
+    States that are farther apart than a third of `period` [s] are not joined by lines.
+    """
     part = dataset["position"].isel(trajectory=0, time=slice(-n_saves, None))
     position, time, axes = part.to_numpy(), part["time"].to_numpy(), part["axis"].to_numpy()
     factor, prefix = scale(position, reduced)
     time_factor, time_prefix = scale(time - time[0], reduced)
-    for j in range(min(position.shape[1], len(COLORS))):
-        for a, (axis, style) in enumerate(zip(axes, (".-", ".--", ".:"), strict=False)):
+    joined = len(time) < 2 or time[1] - time[0] <= _COARSEST * period
+    styles = (".-", ".--", ".:") if joined else (".", "x", "+")
+    n = position.shape[1]
+    drawn = min(n, len(COLORS))
+    for j in range(drawn):
+        for a, (axis, style) in enumerate(zip(axes, styles, strict=False)):
             label = f"{j}{axis if len(axes) > 1 else ''}"
             y = position[:, j, a] / factor
             ax.plot((time - time[0]) / time_factor, y, style, color=COLORS[j], lw=1, label=label)
     ax.set(
         xlabel="time" + ("" if reduced else f" ({time_prefix}s)"),
         ylabel="position" + ("" if reduced else f" ({prefix}m)"),
-        title="end of one trajectory",
+        title="end of one trajectory" + ("" if joined else ", states only"),
     )
-    ax.legend(title="particle", frameon=False, fontsize="small", ncols=2, loc="upper left")
+    title = "particle" if drawn == n else f"first {drawn} of {n} particles"
+    ax.margins(y=0.08)
+    bottom, top = ax.get_ylim()
+    ax.set_ylim(bottom, top + 0.32 * (top - bottom))  # room for the legend, which covers no motion
+    ax.legend(title=title, frameon=False, fontsize="small", ncols=4, loc="upper center", title_fontsize="small")
     return ax
 
 
@@ -140,10 +166,12 @@ def temperatures(ax: Axes, validation: Validation, bath_temperature: FloatArray,
     if validation.judged:
         ax.plot([], [], color="k", lw=1, label="exact")
     values = [_truth(row) for row in validation.rows if row.quantity.endswith("temperature")]
+    values += [each for each in bath_temperature[:n].tolist() if each > 0]
     if values and min(values) > 0 and max(values) > 3 * min(values):
         ax.set_yscale("log")
-        for set_formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
-            set_formatter("{x:g}")
+        if max(values) < _WIDE * min(values):
+            for set_formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+                set_formatter("{x:g}")
     ax.set(xlabel="particle", ylabel="temperature" + ("" if reduced else " (K)"), title="temperatures")
     ax.set_xticks(range(n), names)
     ax.legend(frameon=False, fontsize="small")
@@ -217,7 +245,7 @@ def susceptibilities(ax: Axes, exact: Response, found: Response | None, *, reduc
     ax.set(
         xlabel="angular frequency" if reduced else f"frequency ({prefix}Hz)",
         ylabel=r"$|\chi_{jk}|$" + ("" if reduced else " (m/N)"),
-        title="response (points: from the record)",
+        title="response" + ("" if found is None else " (points: from the record)"),
         ylim=(floor, 3 * top),
     )
     if ax.get_legend_handles_labels()[0]:
@@ -229,8 +257,7 @@ def deviations(ax: Axes, validation: Validation) -> Axes:
     """Distance of every quantity from its exact value, in standard errors."""
     rows = validation.judged
     if not rows:
-        ax.set(title="deviation from exact", xticks=[], yticks=[])
-        ax.text(0.5, 0.5, "no exact values", ha="center", va="center", color="0.4", transform=ax.transAxes)
+        _only_words(ax, "deviation from exact", "no exact values")
         return ax
     for edge, shade in ((5, "0.96"), (2, "0.9")):
         ax.axhspan(-edge, edge, color=shade, lw=0)
@@ -247,6 +274,12 @@ def deviations(ax: Axes, validation: Validation) -> Axes:
         title=f"deviation from exact, in standard errors; largest of {len(rows)}: {abs(validation.worst.z):.2f}",
     )
     return ax
+
+
+def _only_words(ax: Axes, title: str, words: str) -> None:
+    """A panel that says why it is empty."""
+    ax.set(title=title, xticks=[], yticks=[])
+    ax.text(0.5, 0.5, words, ha="center", va="center", color="0.4", transform=ax.transAxes)
 
 
 def _color(where: str) -> str:
