@@ -53,6 +53,23 @@ def test_file_is_the_same_as_rates():
             np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-9)
 
 
+def test_reduced_units_are_literal():
+    """A frequency is an angular one, and the Planck constant is one."""
+    scenario = changed(read("circulating_ring"), recoil_rate=0.5)
+    array, kd = scenario.oscillators(), scenario.lattice.distance_phase
+    np.testing.assert_allclose(array.stiffness, 1.0, rtol=1e-14)
+    for to, back in ((1, 0), (0, 1)):
+        phase = (to - back) * math.pi / 6
+        assert array.coupling[to, back] == pytest.approx(2 * 0.01 * math.cos(kd - phase), rel=1e-12)
+        expected = 0.01 * math.sin(kd) * np.exp(1j * phase)
+        assert array.diffusion[to, back] == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(array.diffusion.diagonal(), 0.5, rtol=1e-14)
+    heavy = changed(scenario, mass=3.0, frequency=2.0).oscillators()
+    np.testing.assert_allclose(heavy.stiffness, 12.0, rtol=1e-14)
+    np.testing.assert_allclose(heavy.coupling, 6.0 * array.coupling, rtol=1e-14)
+    np.testing.assert_allclose(heavy.diffusion, 6.0 * array.diffusion, rtol=1e-14)
+
+
 @pytest.mark.parametrize(
     ("n", "first", "last", "largest", "entropy_rate"),
     [
@@ -272,6 +289,12 @@ def test_notes_and_derived_quantities():
     assert scenario.notes() == []
     limit = scenario.derived()["largest_stable_coupling_rate"].value
     assert limit == pytest.approx(0.32703 * 12566.37, rel=2e-5)
+    # it does not depend on the coupling that there is
+    for rate in (0.0, 3.0, 5e4):
+        other = changed(scenario, coupling_rate=rate).derived()["largest_stable_coupling_rate"].value
+        assert other == pytest.approx(limit, rel=1e-12)
+    for factor, stable in ((0.999, True), (1.001, False)):
+        assert changed(scenario, coupling_rate=factor * limit).stable is stable
     (note,) = changed(scenario, recoil_rate=1e5).notes()
     assert "is less than that of any light" in note
     (note,) = read("circulating_ring").notes()

@@ -43,6 +43,9 @@ def test_places():
         np.testing.assert_allclose(np.linalg.norm(ring - np.roll(ring, 1, axis=0), axis=1), 1.5, rtol=1e-14)
         turned = ring @ np.array([[0, 1], [-1, 0]])
         assert ((ring * np.roll(turned, 1, axis=0)).sum(axis=1) > 0).all()  # counter-clockwise
+    row = math.sqrt(0.75)
+    expected = [[0, 0], [1, 0], [0.5, row], [1.5, row], [1, 2 * row], [2, 2 * row]]
+    np.testing.assert_allclose(lattices.triangular(3, 2, 1.0), expected, rtol=1e-14)
     middle = lattices.triangular(3, 3, 1.0)
     distance = np.linalg.norm(middle - middle[4], axis=1)
     assert np.isclose(distance, 1.0, rtol=1e-14).sum() == 6
@@ -157,6 +160,20 @@ def test_limits_of_stability():
         FREQUENCY / 2 / np.linalg.eigvalsh(rates(3) + rates(3).T).max(), rel=1e-12
     )
     assert chains.stability_limit(np.tril(rates(5)), FREQUENCY, DAMPING) == math.inf  # one-way couplings alone
+
+
+def test_limits_of_lattices():
+    """Of the table in the documentation, found again by a search with the eigenvalues of the whole drift."""
+    kd = 2 * math.pi * 3.125
+    for place, side, limit in (
+        (lattices.square, 3, 0.410),
+        (lattices.triangular, 3, 0.267),
+        (lattices.triangular, 5, 0.127),
+    ):
+        unit = chains.couplings(place(side, side, kd), lattices.stepped_phases(side, side, QUARTER))
+        found = chains.stability_limit(unit, FREQUENCY, DAMPING)
+        assert found == pytest.approx(limit, abs=5e-4)
+        assert found == pytest.approx(optimize.brentq(lambda g, c=unit: growth(g * c), 0.05, 0.9, xtol=1e-12), rel=1e-8)
 
 
 def test_growth_of_the_published_chain():

@@ -113,12 +113,7 @@ class ArrayScenario(Scenario):
 
     def rates_at(self, time: float) -> FloatArray:
         """Coupling rates [1/s] at a time [s], shape (N, N); see `stochbind.optics.chains.couplings`."""
-        return chains.couplings(
-            self.lattice.places(self.lattice.distance_phase),
-            self._phase_at(time),
-            self.coupling_rate,
-            polarization=self.polarization,
-        )
+        return self._rates_at(time, self.coupling_rate)
 
     def recoil_at(self, time: float) -> ComplexArray | None:
         """Momentum diffusion at a time [s], as `recoil`; see `stochbind.optics.chains.recoil`."""
@@ -180,6 +175,14 @@ class ArrayScenario(Scenario):
     def _phase_speed(self) -> float:
         """Rate of the phase between neighbours [rad/s]."""
         return (self.phase_rate or 0.0) * (1.0 if self.reduced else 2.0 * math.pi)
+
+    def _rates_at(self, time: float, coupling_rate: float) -> FloatArray:
+        return chains.couplings(
+            self.lattice.places(self.lattice.distance_phase),
+            self._phase_at(time),
+            coupling_rate,
+            polarization=self.polarization,
+        )
 
     def _phase_at(self, time: float) -> FloatArray:
         return self.lattice.phase - self._phase_speed * time * self.lattice.phase_steps
@@ -244,8 +247,7 @@ class ArrayScenario(Scenario):
         if gamma > 0:
             result["quality_factor"] = Derived(omega / gamma, "", "angular frequency over damping rate")
         if gamma > 0 and not self.modulated:
-            factor = chains.stability_limit(self.rates, omega, gamma)
-            limit = self.coupling_rate * factor if math.isfinite(factor) else math.inf
+            limit = chains.stability_limit(self._rates_at(0.0, 1.0), omega, gamma)
             result["largest_stable_coupling_rate"] = Derived(limit, unit("1/s"), "above it a mode grows")
         if self.recoil is not None:
             result["recoil_real"] = Derived(self.recoil.real, unit("1/s"), "Re D over hbar m w: recoil noise")
