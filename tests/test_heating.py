@@ -11,7 +11,7 @@ import statsmodels.api as sm
 from scipy import constants
 
 import stochbind as sb
-from stochbind.analysis import heating, temperatures
+from stochbind.analysis import heating, passes, temperatures
 from stochbind.analysis.reheating import reheating
 from stochbind.errors import ScenarioError, TooFewSamplesError
 from stochbind.langevin import Moments
@@ -121,6 +121,15 @@ def test_pressure_at_which_the_gas_heats_like_recoil(rieser):
     assert pressure[0] == pytest.approx(epstein, rel=0.02)
 
 
+@pytest.mark.parametrize("name", ["directional_chain", "saturating_pair"])
+def test_only_spheres_in_a_gas_have_a_pressure(name):
+    scenario = sb.Scenario.from_toml(SCENARIOS / f"{name}.toml")
+    with pytest.raises(ScenarioError, match=f'kind = "tweezers", but `scenario` is "{scenario.kind}"'):
+        heating.pressure_of_equal_heating(scenario)
+    with pytest.raises(ScenarioError, match='but `scenario` is "Oscillators"'):
+        heating.pressure_of_equal_heating(scenario.oscillators())
+
+
 def test_light_that_no_gas_can_match(rieser):
     cold = [p.model_copy(update={"bath_temperature": 1e-9}) for p in rieser.particle]
     with pytest.raises(ScenarioError, match="less than recoil does at any pressure"):
@@ -177,6 +186,16 @@ def test_a_pair_of_equal_particles(rieser):
     # without coupling the forces leave the modes open, and the noise decides
     np.testing.assert_allclose(np.abs(heat.modes.shape), math.sqrt(0.5), rtol=1e-9)
     assert np.abs(temperatures.normal_modes(array).shape[0, 0]) != pytest.approx(math.sqrt(0.5))
+
+
+def test_modes_of_nearly_one_frequency_are_not_mixed():
+    """Noise decides only where forces do not: particles apart by more than round-off are modes of their own."""
+    for difference, mixed in ((1e-11, True), (1e-7, False), (1e-4, False)):
+        array = replace(pair(), stiffness=np.array([1.0, 1.0 + difference]))
+        heat = heating.mode_heating(array)
+        share = np.full((2, 2), math.sqrt(0.5)) if mixed else np.eye(2)
+        np.testing.assert_allclose(np.abs(heat.modes.shape), share, atol=1e-9)
+        np.testing.assert_allclose(np.sort(heat.recoil), [0.02, 0.08] if mixed else [0.05, 0.05], rtol=1e-9)
 
 
 def test_motion_is_correlated_without_coupling():
@@ -283,12 +302,16 @@ def test_increments_of_damped_modes_that_began_anywhere():
     assert math.isnan(found.exact_difference)
 
 
-def test_records_are_read_in_pieces():
+def test_records_are_read_in_pieces(monkeypatch):
     array = pair(coupling=0.01)
     record = simulated(array, interval=1.3, n_steps=300, n_trajectories=40)
     whole, pieces = reheating(record, array), reheating(record.chunk(time=7, trajectory=9), array)
     np.testing.assert_allclose(pieces.by_increments.value, whole.by_increments.value, rtol=1e-12)
     np.testing.assert_allclose(pieces.by_energies.value, whole.by_energies.value, rtol=1e-12)
+    monkeypatch.setattr(passes, "_SLAB_BYTES", 4096)  # several trajectories, and then others, in several pieces each
+    equal = reheating(record.chunk(time=7, trajectory=10), array)
+    np.testing.assert_allclose(equal.by_increments.value, whole.by_increments.value, rtol=1e-12)
+    np.testing.assert_allclose(equal.by_energies.value, whole.by_energies.value, rtol=1e-12)
     few = reheating(record.isel(trajectory=slice(0, 4)), array)
     assert few.difference is None
     with pytest.raises(TooFewSamplesError, match="at least 2 trajectories"):

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import linalg
+import xarray as xr
+from scipy import constants, linalg
 
 import stochbind as sb
 from stochbind import amplitudes
@@ -160,6 +161,11 @@ def test_occupation_in_time():
         later = to_quadratures(array, array.langevin().moments(t, ground)).covariance
         exact = np.einsum("ik,ij,jk->k", modes.left.conj(), later, modes.left).real - 0.5
         np.testing.assert_allclose(row, exact, rtol=1e-8)
+    # without any coupling the rates are exactly zero, and recoil alone feeds: D t
+    alone = replace(full(0.0), diffusion=0.1 * np.eye(2))
+    assert (saturation.quasi_modes(alone).growth_rate == 0).all()
+    fed = saturation.quasi_modes(alone).occupation_at([0.0, 5.0], 0.5 * np.eye(4))
+    np.testing.assert_allclose(fed, [[0, 0], [0.5, 0.5]], rtol=1e-12, atol=1e-12)
     free = replace(full(0.0), diffusion=0.1 * np.eye(2), coupling=np.array([[0.0, 0.1], [0.1, 0.0]]))
     idle = saturation.quasi_modes(free).occupation_at([5.0], 0.5 * np.eye(4))
     assert idle[0] == pytest.approx([0.5, 0.5], abs=0.1)  # D t, of modes that neither grow nor decay
@@ -205,6 +211,58 @@ def test_trajectories_of_the_full_oscillators():
     assert np.abs(other.growth_rate.z(other.modes.growth_rate)).max() > 5  # the twin: transposed coupling
     with pytest.raises(TooFewSamplesError, match="at least 8"):
         saturation.quasi_record(record.isel(trajectory=slice(0, 5)), array)
+
+
+def test_amplitudes_turn_as_their_modes_do():
+    """Without noise: each is its start times a complex exponential, also of particles in SI."""
+    for array, time in ((full(0.03, damping=0.01), 0.7), (in_si(full(0.03, damping=0.01)), 0.7e-5)):
+        equations = array.langevin()
+        moments = [
+            equations.moments(t, Moments(np.array([1.0, -0.4, 0.3, 2.0]), np.zeros((4, 4)))) for t in (0.0, time)
+        ]
+        state = np.array([one.mean for one in moments]) * equations.unit
+        dims = ("trajectory", "time", "particle", "axis")
+        record = xr.Dataset(
+            {"position": (dims, state[None, :, :2, None]), "velocity": (dims, state[None, :, 2:, None])}
+        )
+        begin, end = saturation.quasi_amplitudes(record, array)[0]
+        modes = saturation.quasi_modes(array)
+        np.testing.assert_allclose(end, begin * np.exp(modes.value * time), rtol=1e-9)
+        assert (np.abs(end / begin - np.exp(modes.value.conj() * time)) > 0.5).all()  # the twin: the conjugate
+
+
+def in_si(array):
+    """The same pair with masses of 1e-18 kg and a frequency of 1e5 rad/s."""
+    mass, omega = 1e-18, 1e5
+    return sb.Oscillators(
+        mass=mass * array.mass,
+        stiffness=mass * omega**2 * array.stiffness,
+        friction=mass * omega * array.friction,
+        bath_temperature=array.bath_temperature,
+        coupling=mass * omega**2 * array.coupling,
+        diffusion=constants.hbar * mass * omega**2 * array.diffusion,
+    )
+
+
+def test_modes_that_do_not_oscillate():
+    """Overdamped ones are left out, growing ones are refused."""
+    (value,) = saturation.quasi_modes(
+        replace(full(0.0), stiffness=np.array([1.0, 0.04]), friction=np.full(2, 1.0))
+    ).value
+    assert value == pytest.approx(-0.5 - 1j * math.sqrt(0.75), rel=1e-12)
+    coupled = full(0.0, coupling=np.array([[0.0, 0.1], [0.1, 0.0]]))
+    one = saturation.quasi_modes(replace(coupled, stiffness=np.array([1.0, 0.04]), friction=np.full(2, 1.0)))
+    soft = 0.52 + math.sqrt(0.48**2 + 0.01)  # of the stiffer mode
+    assert one.value == pytest.approx([-0.5 - 1j * math.sqrt(soft - 0.25)], rel=1e-9)
+    assert len(saturation.quasi_modes(replace(coupled, friction=np.full(2, 3.0))).value) == 0
+    for matrix, stiffness in (([[0, 1.5], [1.5, 0]], 1.0), ([[0, 3.0], [0.1, 0]], 0.2), ([[0, 0.1], [0.1, 0]], 1e-3)):
+        array = replace(full(0.0, coupling=np.array(matrix)), stiffness=np.array([1.0, stiffness]))
+        with pytest.raises(ScenarioError, match="grows without oscillating; weaken the coupling"):
+            saturation.quasi_modes(array)
+    # a common motion that is all but free: its amplitude is a momentum alone
+    loose = full(0.0, coupling=(1 - 1e-13) * np.array([[0.0, 1.0], [1.0, 0.0]]))
+    with pytest.raises(ScenarioError, match=r"must have a quantum of its own, but one has the commutator 6\.3e-07"):
+        saturation.quasi_modes(loose)
 
 
 def test_what_has_no_quasi_modes():

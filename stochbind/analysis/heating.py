@@ -23,7 +23,7 @@ from stochbind.checks import FloatArray
 from stochbind.errors import ScenarioError
 from stochbind.optics.pairs import Rates, recoil_ratio
 from stochbind.oscillators import Oscillators
-from stochbind.scenario import TweezerScenario
+from stochbind.scenario import Scenario, TweezerScenario
 
 #: Modes whose frequencies differ by less than this, relatively, count as one frequency.
 _DEGENERATE = 1e-9
@@ -249,8 +249,15 @@ def pressure_of_equal_heating(scenario: TweezerScenario) -> FloatArray:
     Raises
     ------
     ScenarioError
-        If recoil heats a particle more than this gas does at any pressure, or its bath is at zero temperature.
+        If the scenario is of another kind, recoil heats a particle more than this gas does at any pressure, or its bath
+        is at zero temperature.
     """
+    if not isinstance(scenario, TweezerScenario):
+        kind = scenario.kind if isinstance(scenario, Scenario) else type(scenario).__name__
+        raise ScenarioError(
+            'The pressure at which gas heats like recoil needs spheres in a gas, kind = "tweezers", but `scenario` is '
+            f'"{kind}"; give one of that kind.'
+        )
     array = scenario.oscillators()
     recoil = np.asarray(array.diffusion).real.diagonal()
     result = np.empty(len(recoil))

@@ -162,7 +162,11 @@ def quasi_modes(array: Oscillators) -> QuasiModes:
     equations = quadratures(array)
     n = array.n_oscillators
     found = spectrum.modes(equations)
-    kept = np.flatnonzero(found.frequency.real > 0.0)
+    if (~found.oscillating & (found.frequency.imag > found.round_off)).any():
+        raise ScenarioError(
+            "A quasi-mode must have a quantum of its own, but one grows without oscillating; weaken the coupling."
+        )
+    kept = np.flatnonzero(found.oscillating)
     if (found.order[kept] > 1).any():
         raise ScenarioError(
             "Quasi-modes need eigenvectors of their own, but the array is at an exceptional point; change its coupling "
