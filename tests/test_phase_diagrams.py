@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import stochbind as sb
-from stochbind.analysis import phase_classes, phase_grids, phase_spectra
+from stochbind.analysis import phase_classes, phase_grids, phase_points, phase_spectra
 from stochbind.analysis.phase_diagrams import PhaseDiagram, phase_diagram
 from stochbind.analysis.phase_pairs import PAIR_PHASES, pair_diagram
 from stochbind.analysis.phase_points import PlaneAxis, Points, axis_of
@@ -107,6 +107,18 @@ def test_halving_alone_would_miss_what_following_finds():
     np.testing.assert_array_equal(found.code, whole.code)
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_line_of_points_that_touch_at_corners_is_followed(mirrored):
+    # from one point of the lattice on it meets no other, and no cell of which the corners differ
+    def line(i, j):
+        j = 24 - j if mirrored else j
+        return (((i >= 5) & (j == i - 1)) | ((i == 4) & (j == 4))).astype(np.int64)
+
+    whole, found = phase_grids.exhaustive(line, (25, 25)), phase_grids.adaptive(line, (25, 25), 2)
+    np.testing.assert_array_equal(found.code, whole.code)
+    assert not found.computed.all()
+
+
 # Pairs of given rates
 
 
@@ -159,6 +171,16 @@ def test_phases_of_a_pair_are_those_of_its_modes(g_r, g_a, detuning, damping):
     assert PAIR_PHASES[found.phase].startswith(phase)
     spectrum = phase_spectra.spectra(drift(g_r, g_a, detuning, damping, 40.0)[None])
     assert ("unbroken", "broken")[spectrum.pt_phase[0]] == phase
+
+
+def test_pairs_that_gas_overdamps():
+    """One mode, or both, without oscillation: against the eigenvalues of the full drift."""
+    for g_r, g_a, detuning, damping in ((0.05, 0.02, 0.3, 2.1), (-0.2, 0.02, 0.9, 1.5), (0.1, 0.1, 0.3, 9.0)):
+        found = pair_diagram(g_r, g_a, detuning, damping, frequency=1.0)
+        value = np.linalg.eigvals(drift(g_r, g_a, detuning, damping, 1.0))
+        assert found.growth_rate == pytest.approx(value.real.max(), rel=1e-9)
+        slowest = np.sort(value.real)[-2 if (np.abs(value.imag) < 1e-9).all() else -1 :]
+        assert np.sort(found.eigenfrequency.imag)[-len(slowest) :] == pytest.approx(slowest, rel=1e-9)
 
 
 def test_borders_of_the_broken_phase_are_the_exceptional_points():
@@ -389,12 +411,25 @@ def test_a_point_that_is_trusted_and_no_scenario_after_all():
     x = {"parameter": "particle[0].stiffness", "start": 1.0, "stop": 2.0, "n": 5}
     assert set(phase_diagram(pair, x, y, coarse=4).areas()) == {"no scenario", "stable"}
     points = Points(pair, axis_of(x, pair), axis_of(y, pair))
-    points.trusted = True
+    points.trust([np.array([0, 4]), np.array([0, 4])])
     assert points.scenario(0.0, 4.0) is not None
     with pytest.raises(NoiseError):
         points.scenario(0.0, 4.0).oscillators()
     assert points.scenario(0.0, 4.0, checked=True) is None
     assert "positive semidefinite" in points.refused
+
+    # so it is between points of the lattice that are possible, and is no fault of the rule
+    def own(scenario):
+        scenario.oscillators()
+        return int(scenario.particle[0].stiffness > 1.6)
+
+    swing = {"parameter": entries, "values": [0.0, 0.5, 1.5, 0.5, 0.0]}
+    other = {"parameter": "particle[1].stiffness", "start": 1.0, "stop": 2.0, "n": 5, "along": [swing]}
+    found = phase_diagram(pair, x, other, own, coarse=4)
+    assert found.computed[2:4, 2].all()
+    assert set(found.code[found.computed[:, 2], 2].tolist()) == {-1}
+    assert found.areas()["0"] > 0.3
+    assert "positive semidefinite" in found.refused
 
     # one that fails between points that do not
     def fails(scenario):
@@ -404,6 +439,107 @@ def test_a_point_that_is_trusted_and_no_scenario_after_all():
 
     with pytest.raises(UnstableError, match="Not here"):
         phase_diagram(pair, x, {**y, "values": [0.0, 0.1, 0.2, 0.3, 0.4]}, fails, coarse=4)
+
+
+@pytest.fixture
+def n_checked(monkeypatch):
+    """How many points were made with all checks, as a list to which each adds one."""
+    made = []
+
+    def counted(*arguments):
+        made.append(arguments)
+        return scenario_from_dict(*arguments)
+
+    monkeypatch.setattr(phase_points, "scenario_from_dict", counted)
+    return made
+
+
+def reduced_pair(**fields):
+    one = {"mass": 1.0, "stiffness": 1.0, "damping_rate": 0.1, "bath_temperature": 1.0}
+    coupling = [[0.0, 0.2], [0.1, 0.0]]
+    data = {"name": "pair", "kind": "oscillators", "units": "reduced", "particle": [one, one], "coupling": coupling}
+    return scenario_from_dict({**data, "momentum_diffusion": [[1.0, 0.0], [0.0, 1.0]], **fields})
+
+
+def noise_axis(n, stop):
+    return {"parameter": ["momentum_diffusion[0][1]", "momentum_diffusion[1][0]"], "start": 0.0, "stop": stop, "n": n}
+
+
+def test_points_are_checked_on_the_lattice_and_where_some_are_refused(n_checked, rieser):
+    found = phase_diagram(rieser, phase_axis(33), power_axis(33), coarse=4)
+    assert len(n_checked) == 81 < found.computed.sum()
+    n_checked.clear()
+    found = phase_diagram(rieser, phase_axis(9), power_axis(9), exhaustive=True)
+    assert len(n_checked) == 81
+    assert found.boundary("unstable", 0.3)
+    assert len(n_checked) > 81
+    # too close for separate tweezers at the one edge
+    n_checked.clear()
+    found = phase_diagram(rieser, phase_axis(17), distance_axis(65, "1.5 um", "4 um"), "regimes", coarse=4)
+    near = found.y.value < 1.5e-6 + 8.5 / 64 * 2.5e-6  # the cells of the edge, and the next ones
+    assert 0 < (found.code == -1).sum() == (found.code[:, near] == -1).sum()
+    lattice = found.computed[::4, ::4].size
+    assert len(n_checked) <= lattice + found.computed[:, near].sum()
+    assert len(n_checked) < 0.5 * found.computed.sum()
+    whole = phase_diagram(rieser, phase_axis(17), distance_axis(65, "1.5 um", "4 um"), "regimes", exhaustive=True)
+    np.testing.assert_array_equal(found.code, whole.code)
+
+
+def test_where_points_are_doubted(n_checked):
+    """Cells with a point that is refused in them or on their edge, and all cells around these."""
+    pair = reduced_pair()
+    x = axis_of({"parameter": "particle[0].stiffness", "start": 1.0, "stop": 2.0, "n": 33}, pair)
+    y = axis_of(noise_axis(33, 1.04), pair)  # the last two are refused
+
+    def checked(u, v):
+        before = len(n_checked)
+        points.scenario(u, v)
+        return len(n_checked) > before
+
+    lines = [phase_grids.lattice_lines(33, 4)] * 2
+    points = Points(pair, x, y)
+    assert points.scenario(16, 32) is None  # where four cells meet, or at the edge two
+    assert checked(0, 0)
+    points.trust(lines)
+    assert [u for u in range(33) if checked(u, 30)] == list(range(8, 24))
+    assert [v for v in range(31) if checked(15.5, v)] == list(range(24, 31))
+    # one within a cell, that is met later
+    points = Points(pair, x, y)
+    points.trust(lines)
+    assert not checked(5, 30)
+    assert points.scenario(5, 31, checked=True) is None
+    assert [u for u in range(33) if checked(u, 30)] == list(range(12))
+    assert [v for v in range(31) if checked(5, v)] == list(range(24, 31))
+
+
+def test_an_area_of_no_scenario_is_followed_from_cell_to_cell():
+    """A tip of it, of which the lattice meets the root alone, grows through seven cells."""
+    cross, own = 1.6 - 0.15 * np.abs(np.arange(33) - 14), np.linspace(1.0, 2.9, 65)
+    entries = ["momentum_diffusion[0][1]", "momentum_diffusion[1][0]"]
+    along = [{"parameter": entries, "values": np.maximum(cross, 0.0).tolist()}]
+    x = {"parameter": "particle[0].stiffness", "start": 1.0, "stop": 2.0, "n": 33, "along": along}
+    y = {"parameter": "momentum_diffusion[0][0]", "start": 1.0, "stop": 2.9, "n": 65}
+    found = phase_diagram(reduced_pair(), x, y, coarse=4)
+    missing = np.maximum(cross, 0.0)[:, None] ** 2 > own
+    assert missing[::4].any(axis=0).argmin() <= 24 < 52 < missing.any(axis=0).argmin()
+    np.testing.assert_array_equal(found.code == -1, missing)
+
+
+def test_regimes_in_reduced_units():
+    """The inequalities with the rates of unit mass and frequency, written out."""
+    pair = reduced_pair()
+    x = {"parameter": "coupling[0][1]", "start": -0.307, "stop": 0.321, "n": 15}
+    found = phase_diagram(pair, x, noise_axis(13, 0.55), "regimes", exhaustive=True)
+    codes = np.zeros((15, 13), int)
+    for i, first in enumerate(np.linspace(-0.307, 0.321, 15)):
+        for j, noise in enumerate(np.linspace(0.0, 0.55, 13)):
+            on_0, on_1 = 0.5 * first, 0.05  # C / 2 m omega; D / hbar m omega is `noise` itself
+            mean, half = abs(on_0 + on_1) / 2, abs(on_0 - on_1) / 2
+            big, small = max(abs(on_0), on_1), min(abs(on_0), on_1)
+            codes[i, j] = (mean > max(half, noise)) + 2 * (big > 2 * small)
+            codes[i, j] += 4 * (half > max(mean, noise)) + 8 * (noise > 2 * big)
+    np.testing.assert_array_equal(found.code, codes)
+    assert len(np.unique(codes)) > 6
 
 
 def test_oscillators_in_reduced_units():

@@ -161,8 +161,8 @@ def phase_diagram(
 
     Notes
     -----
-    Each point of the first lattice is checked like any scenario. If all of them are possible, those between are made
-    without these checks; else all are checked.
+    Each point of the first lattice is checked like any scenario. Those between are made without these checks, but in
+    cells of that lattice in which, or on whose edge, a point is no scenario, and in cells beside these.
     """
     if isinstance(system, Scenario):
         x, y = _axis_of(x_axis, system), _axis_of(y_axis, system)
@@ -184,8 +184,8 @@ def phase_diagram(
         found = evaluate(place_x, place_y)
         if found.growth_rate is not None:
             growth[place_x, place_y] = found.growth_rate
-        if points is not None and not (exhaustive or done or points.refused):
-            points.trusted = True
+        if points is not None and not (exhaustive or done):
+            points.trust([phase_grids.lattice_lines(length, spacing) for length in shape])
         done += len(place_x)
         if progress is not None:
             progress(done, shape[0] * shape[1], 0)

@@ -78,12 +78,12 @@ def adaptive(classify: Classifier, shape: tuple[int, int], coarse: int) -> Grid:
         code[place_x, place_y] = classify(place_x, place_y)
         computed[place_x, place_y] = True
 
-    lines = [_lines(length, coarse) for length in shape]
+    lines = [lattice_lines(length, coarse) for length in shape]
     compute(*_mesh(lines))
     spacing = coarse
     while spacing > 1:
         spacing //= 2
-        finer = [_lines(length, spacing) for length in shape]
+        finer = [lattice_lines(length, spacing) for length in shape]
         place_x, place_y = _fill(code, lines, finer)
         fresh = ~computed[place_x, place_y]
         compute(place_x[fresh], place_y[fresh])
@@ -92,8 +92,21 @@ def adaptive(classify: Classifier, shape: tuple[int, int], coarse: int) -> Grid:
     return Grid(code, computed)
 
 
-def _lines(length: int, spacing: int) -> IntArray:
-    """Places of the lines of a lattice along one axis."""
+def lattice_lines(length: int, spacing: int) -> IntArray:
+    """Places of the lines of a lattice along one axis: every so many points, and the last one.
+
+    Parameters
+    ----------
+    length : int
+        Points along the axis.
+    spacing : int
+        Points from line to line.
+
+    Returns
+    -------
+    (n,) int
+        Places.
+    """
     return np.union1d(np.arange(0, length, spacing), [length - 1]).astype(np.int64)
 
 

@@ -120,7 +120,6 @@ def _full_drift(
     squared = half**2 + 4.0 * first * second * plus * minus
     root = np.sqrt(squared.astype(np.complex128))
     eigenvalue = np.stack([mean + root, mean - root], axis=-1)
-    value = np.sqrt(eigenvalue - 0.25 * gamma[..., None] ** 2)
     # Of each pair of roots that with the positive frequency; where none oscillates, the one that decays slower.
-    value = np.where(value.real > 0.0, value, 1j * np.abs(value.imag))
+    value = np.sqrt(eigenvalue - 0.25 * gamma[..., None] ** 2)
     return value - 0.5j * gamma[..., None] - (omega + g_r)[..., None], squared

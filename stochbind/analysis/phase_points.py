@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel
 
 from stochbind import checks
@@ -17,6 +19,8 @@ from stochbind.scenario import Axis, Scenario, parameters, scenario_from_dict
 from stochbind.scenario.parameters import Parameter, Place
 from stochbind.scenario.sweep_axes import read_axes
 from stochbind.scenario.sweep_tables import SweepTable
+
+IntArray = npt.NDArray[np.int64]
 
 
 class Setting(NamedTuple):
@@ -127,10 +131,13 @@ class Points:
     """
 
     def __init__(self, base: Scenario, x: PlaneAxis, y: PlaneAxis) -> None:
-        self.base, self._axes = base, (x, y)
         self._data = base.to_dict()
-        #: Whether points are made without the checks of their numbers.
-        self.trusted = False
+        self._settings = [(number, setting) for number, axis in enumerate((x, y)) for setting in axis.settings]
+        ways = {where: n for n, (_, setting) in enumerate(self._settings) for where in setting.parameter.places}
+        self._node = _node(base, ways)
+        self._refused_at: list[tuple[float, float]] = []
+        self._lines: tuple[IntArray, ...] = ()
+        self._doubtful = np.ones((0, 0), bool)
         #: Why a point made no scenario: the first such sentence that was met.
         self.refused = ""
         both = {place for each in x.settings for place in each.parameter.places}
@@ -138,22 +145,32 @@ class Points:
             if both.intersection(setting.parameter.places):
                 raise ScenarioError(f"`{setting.parameter.path}` is changed by both axes; choose two parameters.")
 
+    def trust(self, lines: Sequence[IntArray]) -> None:
+        """Make points without the checks of their numbers from now on, but where a point nearby is refused.
+
+        That is in cells which have a refused point in them, or on their edge, and in all cells beside these.
+
+        Parameters
+        ----------
+        lines : two of (n,) int
+            Places of the lines that make the cells, along x and along y; every point where they cross was made.
+        """
+        self._lines = tuple(lines)
+        self._doubtful = np.zeros([len(line) - 1 for line in lines], bool)
+        for place in self._refused_at:
+            self._doubt(place)
+
     def scenario(self, place_x: float, place_y: float, *, checked: bool = False) -> Scenario | None:
         """The scenario at a point, by its places along both axes; None if its numbers make none.
 
-        With `checked`, also where points are `trusted`.
+        With `checked`, also where points are trusted.
         """
-        chosen = [
-            (setting.parameter, float(np.interp(place, np.arange(len(axis)), setting.values)))
-            for axis, place in zip(self._axes, (place_x, place_y), strict=True)
-            for setting in axis.settings
-        ]
-        if self.trusted and not checked:
-            result: Any = self.base
-            for parameter, value in chosen:
-                for where in parameter.places:
-                    result = _with(result, where, value)
+        place = (place_x, place_y)
+        values = [_between(setting.values, place[number]) for number, setting in self._settings]
+        if not (checked or self._is_doubtful(place)):
+            result: Any = _made(self._node, values)
             return result  # type: ignore[no-any-return]
+        chosen = [(setting.parameter, value) for (_, setting), value in zip(self._settings, values, strict=True)]
         for parameter, value in chosen:
             parameter.set(self._data, value)
         try:
@@ -161,16 +178,66 @@ class Points:
         except StochbindError as error:
             numbers = ", ".join(f"{parameter.path} = {value:.6g}" for parameter, value in chosen)
             self.refused = self.refused or f"At {numbers}: {str(error).removeprefix(': ')}"
+            self._refused_at.append(place)
+            if self._lines:
+                self._doubt(place)
             return None
 
+    def _is_doubtful(self, place: tuple[float, float]) -> bool:
+        if not self._lines:
+            return True
+        cell = [
+            min(bisect.bisect_right(line, at), len(line) - 1) - 1 for line, at in zip(self._lines, place, strict=True)
+        ]
+        return bool(self._doubtful[cell[0], cell[1]])
 
-def _with(node: Any, where: Place, value: float) -> Any:
-    """A part of a scenario with one number replaced, and nothing checked."""
-    if not where:
-        return value
-    key, *rest = where
-    if isinstance(node, BaseModel):
-        fields = dict(node)
-        fields[str(key)] = _with(fields[str(key)], tuple(rest), value)
-        return type(node).model_construct(**fields)
-    return tuple(_with(each, tuple(rest), value) if index == key else each for index, each in enumerate(node))
+    def _doubt(self, place: tuple[float, float]) -> None:
+        """Doubt the cells that a point is in, two of them along an axis if it is on a line, and those beside them."""
+        first, last = (
+            [int(np.searchsorted(line, at, side)) - 1 for line, at in zip(self._lines, place, strict=True)]
+            for side in ("left", "right")
+        )
+        self._doubtful[max(0, first[0] - 1) : last[0] + 2, max(0, first[1] - 1) : last[1] + 2] = True
+
+
+def _between(values: FloatArray, place: float) -> float:
+    """The value at a place, counted in points and interpolated between them."""
+    before = int(place)
+    if before == place:
+        return float(values[before])
+    return float(values[before] + (place - before) * (values[before + 1] - values[before]))
+
+
+class _Node(NamedTuple):
+    """A part of a scenario in which numbers are replaced: its class, its content, and what is replaced in it.
+
+    The class is None for a tuple, whose content has its indices as keys. What is replaced is a node in its turn, or the
+    number of a setting.
+    """
+
+    made_by: type[BaseModel] | None
+    content: dict[Any, Any]
+    replaced: tuple[tuple[str | int, _Node | int], ...]
+
+
+def _node(part: Any, ways: Mapping[Place, int]) -> _Node | int:
+    """The node of a part of a scenario, from the places below it and the numbers of their settings."""
+    if () in ways:
+        return ways[()]
+    below: dict[str | int, dict[Place, int]] = {}
+    for (key, *rest), number in ways.items():
+        below.setdefault(key, {})[tuple(rest)] = number
+    model = isinstance(part, BaseModel)
+    content = {name: getattr(part, name) for name in type(part).model_fields} if model else dict(enumerate(part))
+    replaced = tuple((key, _node(content[key], each)) for key, each in below.items())
+    return _Node(type(part) if model else None, content, replaced)
+
+
+def _made(node: _Node | int, values: list[float]) -> Any:
+    """The part of a scenario with these numbers, nothing of it checked."""
+    if isinstance(node, int):
+        return values[node]
+    content = node.content.copy()
+    for key, part in node.replaced:
+        content[key] = _made(part, values)
+    return tuple(content.values()) if node.made_by is None else node.made_by.model_construct(**content)
