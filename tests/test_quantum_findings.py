@@ -73,6 +73,23 @@ def test_particles_that_are_left_alone_stay_in_the_ground_state(tmp_path):
         assert abs(found[key].z) < 4.0
 
 
+def test_twelve_particles_that_are_left_alone_look_neither_squeezed_nor_entangled(tmp_path):
+    """The smallest eigenvalues of their sampled covariance do: 0.46 in place of 0.5."""
+    n = quantum.MOST_OSCILLATORS
+    zero = [[0.0] * n for _ in range(n)]
+    run = {"step": 2.0, "n_steps": 2, "n_trajectories": 4096, "seed": 1, "initial": "ground"}
+    found, _ = rows(
+        tmp_path, {"particle": PAIR["particle"][:1] * n, "coupling": zero, "momentum_diffusion": zero, "run": run}
+    )
+    least = found["smallest variance of any quadrature", "all"]
+    assert least.value == pytest.approx(0.5, abs=4 * least.stderr)
+    assert least.value > 0.475
+    transposed = [row.z for (quantity, _), row in found.items() if quantity == "eigenvalue of the partial transpose"]
+    assert len(transposed) == n
+    assert min(transposed) > -4.0
+    assert sum(transposed) / n > -1.5
+
+
 def test_the_exact_state_is_that_of_a_phase_that_runs(tmp_path):
     scenario = sb.Scenario.from_toml("scenarios/squeezed_pair.toml")
     scenario = scenario.model_copy(

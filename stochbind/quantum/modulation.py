@@ -205,8 +205,9 @@ def squeezed_pair(
     .. math:: V = \frac{M}{2s + \gamma} + \left(\frac12 - \frac{M}{2s + \gamma}\right)e^{-(2s + \gamma)t}
 
     and the other with :math:`-s` in place of :math:`s`. Without gas the limit is :math:`D_{11}/2s`: below the vacuum
-    only if the recoil is below the coupling. Where :math:`\sin kd` is not zero, the correlated recoil tilts the ellipse
-    of noise, and quadratures between the two may be quieter; `squeezing_threshold` counts them.
+    only if the recoil is below the coupling. Within a turn of the phase the variance swings by a part of about
+    :math:`1.3g/\omega`, which the rotating frame averages out. Where :math:`\sin kd` is not zero, the correlated recoil
+    tilts the ellipse of noise, and quadratures between the two may be quieter; `squeezing_threshold` counts them.
 
     Parameters
     ----------

@@ -165,7 +165,8 @@ def symplectic_eigenvalues(covariance: Any) -> FloatArray:
     They are the moduli of the eigenvalues of :math:`iJV`, which come in pairs. With :math:`V = LL^T` they are those of
     the Hermitian :math:`iL^TJL`, whose errors are of the size of the largest, and the inverses of those of
     :math:`iL^{-1}JL^{-T}`, whose errors are of the size of the smallest. Each is taken from where it is more precise,
-    so that a mode in its ground state is seen beside one of :math:`10^9` quanta. Relative errors are then below
+    so that a mode in its ground state is seen beside one of :math:`10^9` quanta with which it is weakly correlated;
+    where beam splitters mix both, that gains little. Relative errors are then below
     :math:`\epsilon\sqrt{\nu_\mathrm{max}/\nu_\mathrm{min}}` times the condition number of the matrix of correlations,
     which for a squeezed pair in a pure state is the ratio of its variances.
 
