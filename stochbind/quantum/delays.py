@@ -91,9 +91,9 @@ def pade_delay(duration: float, band: float, *, tolerance: float = 1e-6) -> Dela
         return Delay(np.zeros((0, 0)), np.zeros(0), np.zeros(0), 1.0, 0.0, 0.0)
     for order in range(1, HIGHEST_ORDER + 1):
         parts = _all_pass(order, tau)
-        # The error grows with the frequency; as a turn of the ratio of both responses it needs no unwrapping below pi.
+        # The error grows with the frequency. As a turn of the ratio of both responses it is precise, up to whole turns.
         error = float(abs(np.angle(_response(*parts, edge) * np.exp(-1j * edge * tau))))
-        if order > edge * tau / np.pi and error <= allowed:
+        if abs(_lag(parts[0], edge) - edge * tau) < np.pi and error <= allowed:
             return Delay(*parts, duration=tau, phase_error=error)
     raise ScenarioError(
         f"A delay of {tau:.6g} is too long for frequencies up to {edge:.6g} (`band`): at order {HIGHEST_ORDER} the "
@@ -122,6 +122,12 @@ def _all_pass(order: int, duration: float) -> tuple[FloatArray, FloatArray, Floa
         out[last] = -sign * root
         at += width
     return drift, entry, out, direct
+
+
+def _lag(drift: FloatArray, angular_frequency: float) -> float:
+    """Phase by which an all-pass filter of these poles is behind, with all whole turns."""
+    poles = np.linalg.eigvals(drift)
+    return float(2.0 * np.arctan((angular_frequency - poles.imag) / -poles.real).sum())
 
 
 def _response(
