@@ -123,8 +123,11 @@ def positive_semidefinite(name: str, value: npt.NDArray[Any], hint: str = "") ->
                 f"{diagonal[row]:.6g}{beside}.{hint}",
                 float("nan"),
             )
-    scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    scaled = value / scale[:, None] / scale[None, :]
+    kept = np.flatnonzero(diagonal > 0)
+    scale = np.sqrt(diagonal[kept])
+    scaled = value[np.ix_(kept, kept)] / scale[:, None] / scale
+    if np.count_nonzero(scaled) == len(kept):
+        return  # nothing beside the diagonal
     eigenvalue = np.linalg.eigvalsh(scaled)
     if eigenvalue[0] < -PSD_TOLERANCE * max(eigenvalue[-1], 1.0):
         raise NoiseError(

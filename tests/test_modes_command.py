@@ -3,10 +3,13 @@
 import csv
 import json
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import stochbind as sb
 from stochbind.cli import app
 from stochbind.errors import PlanError
 
@@ -84,3 +87,65 @@ def test_files(tmp_path):
 def test_wrong_options_are_refused(options, words):
     with pytest.raises(PlanError, match=words):
         CliRunner().invoke(app, ["modes", "unidirectional_pair", *options], catch_exceptions=False)
+
+
+def test_axes_are_named_and_the_decay_is_told_to_be_of_amplitudes(tmp_path):
+    text = invoke("ellipsoid_pair", "--csv", tmp_path / "m.csv").stdout
+    assert "amplitude decay [1/s]" in text
+    assert "1x (99%), 0x (1%)" in text
+    (row, *_) = csv.DictReader((tmp_path / "m.csv").read_text().splitlines())
+    shares = {key: float(value) for key, value in row.items() if key.startswith("share_")}
+    assert set(shares) == {f"share_{j}{axis}" for j in (0, 1) for axis in "xyz"}
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert shares["share_0z"] > 0.99
+
+
+def test_particles_that_take_part_alike_are_not_put_in_the_order_of_round_off():
+    text = invoke("circulating_ring").stdout
+    assert "%" not in text
+    assert text.count(" all ") == 13  # twelve modes, and the sentence
+    assert "of all particles decays slowest" in text
+    assert text == invoke("circulating_ring").stdout
+
+
+def test_a_long_chain_has_a_sentence_with_somebody_in_it():
+    from stochbind.stability import largest_shares
+
+    chain = sb.Scenario.from_toml("scenarios/directional_chain.toml")
+    verdict = chain.langevin().stability
+    spread = 1.0 + 0.1 * np.sin(np.arange(250.0))
+    many = verdict._replace(participation=dict(enumerate(spread / spread.sum())))
+    assert max(many.participation.values()) < 0.005
+    assert "Hz of all particles decays slowest" in many.sentence
+    assert "of particle " in verdict.sentence
+    assert largest_shares([0.004] * 249 + [0.004 + 2e-6]) == []
+    assert largest_shares([0.1, 0.3, 0.3 - 1e-12, 0.3]) == [(1, 0.3), (2, 0.3 - 1e-12), (3, 0.3)]
+    assert largest_shares([0.5, 0.5]) == [(0, 0.5), (1, 0.5)]
+    assert largest_shares([0.001, 0.999]) == [(1, 0.999)]
+
+
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("nonlinear_pair", "Forces beyond the linear ones are left out."),
+        ("driven_pair", "Drives are left out: they change no mode."),
+        ("pair_through_directions", "These are the modes of the base of the sweep."),
+        ("n_pair_refrigerator", "Finite baths are left out: their temperatures change the noise, but no mode."),
+        ("unidirectional_pair", None),
+    ],
+)
+def test_what_is_left_out_is_told(name, note):
+    assert json.loads(invoke(name, "--json").stdout)["notes"] == ([] if note is None else [note])
+    assert ("Note: " in invoke(name).stdout) == (note is not None)
+
+
+def test_without_coupling_nothing_is_told_relative_to_it(tmp_path):
+    text = Path("scenarios/directional_chain.toml").read_text()
+    (tmp_path / "one.toml").write_text(text.replace("n = 10\n", "n = 1\n"))
+    assert "rotating frame" not in invoke(tmp_path / "one.toml").stdout
+    assert "rotating frame" in invoke("directional_chain").stdout
+
+
+def test_what_only_runs_have_changes_no_mode():
+    with pytest.raises(PlanError, match=r"`--along` run.step: what is in \[run\] changes runs only"):
+        CliRunner().invoke(app, ["modes", "driven_pair", "--along", "run.step=1:2"], catch_exceptions=False)

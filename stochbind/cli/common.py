@@ -78,6 +78,14 @@ def duration_of(text: str, scenario: Scenario, option: str = "--step") -> float:
         raise errors.PlanError(f"`{option}` {reason.rstrip('.')}.") from None
 
 
+def require_physical(option: str, path: str) -> None:
+    """Raise `PlanError` if a parameter is one of runs, on which neither modes nor phases depend."""
+    if path.partition(".")[0].strip() == "run":
+        raise errors.PlanError(
+            f"`{option}` {path}: what is in [run] changes runs only; choose a parameter of the particles or the light."
+        )
+
+
 def part_of(text: str | None) -> tuple[int, int] | None:
     """What `--part` asks for: k/K."""
     if text is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stochbind import errors, reports
-from stochbind.cli.common import QuietOption, ScenarioArgument, progress, say, scenario_of
+from stochbind.cli.common import QuietOption, ScenarioArgument, progress, require_physical, say, scenario_of
 
 if TYPE_CHECKING:
     from stochbind.analysis.phase_diagrams import PhaseDiagram
@@ -97,6 +97,7 @@ def _axis(option: str, text: str, points: int, base: Scenario) -> dict[str, Any]
             raise errors.PlanError(
                 f"`{option}` must be PATH=FROM:TO, such as 'particle[0].phase=0 deg:360 deg', but is {text!r}."
             )
+        require_physical(option, path.strip())
         _require_continuous(option, path.strip(), base)
         ends = {"start": _number(start), "stop": _number(stop)}
         settings.append({"parameter": path.strip(), **ends, "n": points})

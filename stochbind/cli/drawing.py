@@ -43,7 +43,8 @@ def of_scenario(text: str) -> Figure:
     scenario = found.base if isinstance(found, Sweep) else found
     if not isinstance(scenario, (DipoleScenario, TweezerScenario)):
         raise errors.ScenarioError(
-            f"{text}: is a scenario of {scenario.kind}, which have no light to draw; run it, and plot its store."
+            f'{text}: is a scenario of kind "{scenario.kind}", which has numbers but no light to draw; run it, and '
+            'plot its store, or draw a scenario of kind "dipoles" or "tweezers".'
         )
     where = views.layout(scenario)
     plane = views.telling_plane(where)

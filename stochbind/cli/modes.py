@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -13,20 +14,19 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from stochbind import errors, reports
-from stochbind.cli.common import JsonOption, ScenarioArgument, say, scenario_of
+from stochbind.cli.common import JsonOption, ScenarioArgument, require_physical, say, scenario_of
 
 if TYPE_CHECKING:
-    from stochbind.checks import ComplexArray
+    from stochbind.checks import ComplexArray, FloatArray
     from stochbind.modes.exceptional_points import ExceptionalPoint
     from stochbind.modes.rotating_wave import RotatingWaveError
     from stochbind.modes.spectrum import Modes
+    from stochbind.oscillators import Oscillators
     from stochbind.scenario import Scenario
     from stochbind.stability import Stability
 
 #: Values of the parameter in a table, unless told otherwise.
 _VALUES = 101
-#: Particles that a row of the table names, those with the largest shares.
-_NAMED = 3
 
 
 def register(app: typer.Typer) -> None:
@@ -63,9 +63,8 @@ def modes(
         raise errors.PlanError(
             f"`--csv` must be a file that ends in .csv in a folder that exists, but is {str(table)!r}."
         )
-    chosen = scenario_of(scenario)
-    if isinstance(chosen, Sweep):
-        chosen = chosen.base
+    given = scenario_of(scenario)
+    chosen = given.base if isinstance(given, Sweep) else given
     chosen.require_constant("modes")
     array = chosen.oscillators()
     scan = None if along is None else _scan(along, chosen)
@@ -73,23 +72,47 @@ def modes(
     found = modes_of(array if frame is None else frame.langevin())
     verdict = array.langevin().stability
     offset = 0.0 if frame is None else frame.frequency
-    try:
-        error = rotating_wave_error(array)
-    except errors.ScenarioError:  # overdamped, or not all modes oscillate: there is no rotating frame
-        error = None
+    error = None
+    if array.coupling.any():  # the error is told relative to it
+        with contextlib.suppress(errors.ScenarioError):  # overdamped, or not all modes oscillate: there is no frame
+            error = rotating_wave_error(array)
     points = None if scan is None else _points(scan, chosen, rotating)
     if table is not None:
-        rows = _rows(found, offset) if scan is None else _followed(scan, chosen, rotating)
+        rows = _rows(found, array, offset) if scan is None else _followed(scan, chosen, rotating)
         _write(table, rows)
         say(f"{table}: {len(rows) - 1} rows written.")
+    told = _Told(array, found, verdict, offset, error, scan, points, _left_out(array, chosen, isinstance(given, Sweep)))
     if as_json:
-        print(
-            json.dumps(
-                reports.json_ready(_report(found, verdict, offset, error, scan, points)), indent=2, allow_nan=False
-            )
-        )
+        print(json.dumps(reports.json_ready(_report(told)), indent=2, allow_nan=False))
     else:
-        _print(chosen, found, verdict, offset, error, scan, points)
+        _print(chosen, told)
+
+
+def _left_out(array: Oscillators, scenario: Scenario, sweep: bool) -> list[str]:
+    """What a scenario has and modes have not, one sentence each."""
+    notes = []
+    if sweep:
+        notes.append("These are the modes of the base of the sweep.")
+    if array.forces:
+        notes.append("Forces beyond the linear ones are left out.")
+    if scenario.drive:
+        notes.append("Drives are left out: they change no mode.")
+    if array.has_finite_baths:
+        notes.append("Finite baths are left out: their temperatures change the noise, but no mode.")
+    return notes
+
+
+class _Told(NamedTuple):
+    """All that is told of a scenario's modes."""
+
+    array: Oscillators
+    found: Modes
+    verdict: Stability
+    offset: float
+    error: RotatingWaveError | None
+    scan: _Scan | None
+    points: tuple[ExceptionalPoint, ...] | None
+    notes: list[str]
 
 
 class _Scan(NamedTuple):
@@ -105,6 +128,7 @@ def _scan(text: str, scenario: Scenario) -> _Scan:
     from stochbind.scenario import parameters
 
     path, sign, ends = text.partition("=")
+    require_physical("--along", path.strip())
     words = [word.strip() for word in ends.split(":")]
     if not sign or len(words) not in (2, 3) or not all(words):
         raise errors.PlanError(f"`--along` must be PATH=FROM:TO or PATH=FROM:TO:N, with units, but is {text!r}.")
@@ -153,15 +177,23 @@ def _frames(scan: _Scan, scenario: Scenario, values: Sequence[float]) -> list[fl
     return [rotating_frame(at(float(value)).oscillators()).frequency for value in values]
 
 
-def _rows(found: Modes, offset: float) -> list[Sequence[Any]]:
+def _shares(found: Modes) -> FloatArray:
+    """Share of each oscillator in the squares of each mode, shape (n_modes, N); of particles if there is one axis."""
+    import numpy as np
+
+    square = np.abs(found.right[[c.quantity in ("position", "amplitude") for c in found.coordinate]]) ** 2
+    total = square.sum(axis=0)
+    result: FloatArray = np.divide(square, total, out=np.zeros_like(square), where=total > 0).T
+    return result
+
+
+def _rows(found: Modes, array: Oscillators, offset: float) -> list[Sequence[Any]]:
     """The modes as rows, the names of the columns first."""
-    n = found.participation.shape[1]
-    head = ("mode", "angular_frequency", "growth_rate", "petermann", "order", *(f"share_{j}" for j in range(n)))
-    rows: list[Sequence[Any]] = [head]
-    for index, value in enumerate(found.frequency):
-        shares = map(float, found.participation[index])
+    names = (f"share_{name}" for name in array.names)
+    rows: list[Sequence[Any]] = [("mode", "angular_frequency", "growth_rate", "petermann", "order", *names)]
+    for index, (value, shares) in enumerate(zip(found.frequency, _shares(found), strict=True)):
         numbers = (float(value.real) + offset, float(value.imag), float(found.petermann[index]))
-        rows.append((index, *numbers, int(found.order[index]), *shares))
+        rows.append((index, *numbers, int(found.order[index]), *map(float, shares)))
     return rows
 
 
@@ -194,25 +226,19 @@ def _write(path: Path, rows: list[Sequence[Any]]) -> None:
     LocalPlace(path.parent).write(path.name, text.getvalue().encode())
 
 
-def _report(
-    found: Modes,
-    verdict: Stability,
-    offset: float,
-    error: RotatingWaveError | None,
-    scan: _Scan | None,
-    points: tuple[ExceptionalPoint, ...] | None,
-) -> dict[str, Any]:
+def _report(told: _Told) -> dict[str, Any]:
     """Everything as plain data; rates in 1/s, or in reduced units."""
-    head, *rows = _rows(found, offset)
+    head, *rows = _rows(told.found, told.array, told.offset)
     report: dict[str, Any] = {
-        "phase": found.phase,
-        "stability": verdict.sentence,
-        "stable": verdict.stable,
+        "phase": told.found.phase,
+        "stability": told.verdict.sentence,
+        "stable": told.verdict.stable,
         "modes": [dict(zip(head, row, strict=True)) for row in rows],
-        "rotating_wave_error": None if error is None else error.relative,
+        "rotating_wave_error": None if told.error is None else told.error.relative,
+        "notes": told.notes,
     }
-    if scan is not None and points is not None:
-        report["along"] = scan._asdict()
+    if told.scan is not None and told.points is not None:
+        report["along"] = told.scan._asdict()
         report["points"] = [
             {
                 "kind": point.kind,
@@ -222,43 +248,40 @@ def _report(
                 "order": point.order,
                 "multiplicity": point.multiplicity,
             }
-            for point in points
+            for point in told.points
         ]
     return report
 
 
-def _print(
-    scenario: Scenario,
-    found: Modes,
-    verdict: Stability,
-    offset: float,
-    error: RotatingWaveError | None,
-    scan: _Scan | None,
-    points: tuple[ExceptionalPoint, ...] | None,
-) -> None:
+def _print(scenario: Scenario, told: _Told) -> None:
     """The table of modes, and what there is to say of them."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
+    from stochbind.stability import largest_shares
+
+    found, error = told.found, told.error
     turn, unit, rate = (
         (1.0, "angular frequency", "") if scenario.reduced else (2.0 * math.pi, "frequency [Hz]", " [1/s]")
     )
     table = Table(title=scenario.name, title_justify="left", box=box.SIMPLE_HEAD)
-    for name in ("mode", unit, f"decay{rate}", "Petermann", "order"):
+    for name in ("mode", unit, f"amplitude decay{rate}", "Petermann", "order"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("particles", no_wrap=True)
+    shares = _shares(found)
     for index, value in enumerate(found.frequency):
-        share = found.participation[index]
-        largest = sorted(range(len(share)), key=lambda j: -share[j])[:_NAMED]
-        names = ", ".join(f"{j} ({share[j]:.0%})" for j in largest if share[j] >= 0.005)
-        numbers = (f"{(value.real + offset) / turn:.7g}", f"{-value.imag:.6g}", f"{found.petermann[index]:.6g}")
+        largest = largest_shares(shares[index].tolist())
+        names = ", ".join(f"{told.array.names[at]} ({share:.0%})" for at, share in largest) or "all"
+        real = value.real if found.oscillating[index] else 0.0
+        numbers = (f"{(real + told.offset) / turn:.7g}", f"{-value.imag:.6g}", f"{found.petermann[index]:.6g}")
         table.add_row(str(index), *numbers, str(found.order[index]), names)
-    lines = [f"The array is {verdict.sentence}.", f"PT phase: {found.phase}."]
+    lines = [f"The array is {told.verdict.sentence}.", f"PT phase: {found.phase}."]
     if error is not None:
         lines.append(f"The rotating frame is wrong by up to {error.relative:.2g} of the coupling.")
-    if scan is not None and points is not None:
-        lines += _point_lines(scan, points, scenario.reduced)
+    if told.scan is not None and told.points is not None:
+        lines += _point_lines(told.scan, told.points, scenario.reduced)
+    lines += [f"Note: {note}" for note in told.notes]
     console = Console(width=Console(width=10_000).measure(table).maximum)
     console.print(table)
     for line in lines:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 #: Arrays with more elements, or longer rows, are told in short.
 _MOST_ELEMENTS, _LONGEST_ROW = 36, 12
+#: Of more oscillators the verdict on stability is not told here: its time grows with the cube of their number.
+_MOST_JUDGED = 1000
+_UNJUDGED = (
+    f"Of more than {_MOST_JUDGED} oscillators stability is not told here; `stochbind modes` takes minutes for it."
+)
 #: Columns for values: room for a row of two particles along three axes.
 _WIDTH = 100
 
@@ -51,8 +56,7 @@ def info(
     else:
         found = scenario_of(path)
     scenario = found.base if isinstance(found, Sweep) else found
-    equations = scenario.langevin()
-    stability = equations.stability
+    judged = scenario.n_oscillators <= _MOST_JUDGED
     derived = scenario.derived()
     if as_json:
         report: dict[str, Any] = {
@@ -61,13 +65,7 @@ def info(
                 name: {"value": np.asarray(item.value).tolist(), "unit": item.unit, "meaning": item.meaning}
                 for name, item in derived.items()
             },
-            "stability": {
-                "stable": scenario.stable,
-                "growth_rate": scenario.growth_rate,
-                "round_off": stability.round_off,
-                "angular_frequency": stability.angular_frequency,
-                "participation": stability.participation,
-            },
+            "stability": _stability(scenario) if judged else None,
             "notes": scenario.notes(),
         }
         if isinstance(found, Sweep):
@@ -82,7 +80,7 @@ def info(
     for text in (scenario.description, scenario.source and f"Source: {scenario.source}"):
         if text:
             print(text.strip())
-    print(f"\nThe array is {scenario.verdict}.")
+    print(f"\nThe array is {scenario.verdict}." if judged else f"\n{_UNJUDGED}")
     for note in scenario.notes():
         print(f"Note: {note}")
     if isinstance(found, Sweep):
@@ -96,6 +94,18 @@ def info(
         for key, value in of_store.items():
             shown = ", ".join(value) if isinstance(value, list) else value
             print(f"{key}: {shown if shown not in ('', None) else 'none'}")
+
+
+def _stability(scenario: Scenario) -> dict[str, Any]:
+    """The verdict as plain data."""
+    of_constants = scenario.langevin().stability
+    return {
+        "stable": scenario.stable,
+        "growth_rate": scenario.growth_rate,
+        "round_off": of_constants.round_off,
+        "angular_frequency": of_constants.angular_frequency,
+        "participation": of_constants.participation,
+    }
 
 
 def _shown(item: Derived, indent: int) -> str:

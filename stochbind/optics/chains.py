@@ -113,7 +113,7 @@ def recoil(
     own = float(checks.positive("recoil_rate", checks.array("recoil_rate", recoil_rate, ()), or_zero=True))
     rate = finite_number("coupling_rate", coupling_rate)
     result: ComplexArray = rate * strength * np.sin(distance) * np.exp(1j * angle) + own * np.eye(len(distance))
-    hint = " Raise `recoil_rate`, or put the particles farther apart."
+    hint = " Raise `recoil_rate`, or lower `coupling_rate`."
     checks.positive_semidefinite("recoil", result, hint)
     return result
 

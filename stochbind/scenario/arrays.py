@@ -25,6 +25,10 @@ from stochbind.scenario.lattices import PhaseLattice
 
 #: Recoil heating over coupling rate and kd, below which no light is, across the line of two particles.
 LEAST_RECOIL = 14.0 / 15.0
+#: Of more particles the largest stable coupling rate is not derived: its time grows with the cube of their number.
+_MOST_FOR_LIMIT = 1000
+#: Largest coupling, as a share of the coupling rate, that counts as none.
+_NO_COUPLING = 1e-12
 
 
 class ArrayScenario(Scenario):
@@ -187,6 +191,11 @@ class ArrayScenario(Scenario):
     def _phase_at(self, time: float) -> FloatArray:
         return self.lattice.phase - self._phase_speed * time * self.lattice.phase_steps
 
+    @property
+    def _couples(self) -> bool:
+        """Whether light goes from any particle to another."""
+        return bool(np.abs(self.rates_at(0.0)).max() > _NO_COUPLING * self.coupling_rate)
+
     @cached_property
     def _in_step(self) -> npt.NDArray[np.bool_]:
         """Which particles keep their phase to each other, (N, N)."""
@@ -231,6 +240,8 @@ class ArrayScenario(Scenario):
             return "" if self.reduced else si
 
         result = {
+            "mass": Derived(self.mass, unit("kg"), "of each particle"),
+            "damping_rate": Derived(gamma, unit("1/s"), "of each particle, of velocities"),
             "position_phase": Derived(
                 self.lattice.places(self.lattice.distance_phase), unit("rad"), "places times the wave number k"
             ),
@@ -246,9 +257,16 @@ class ArrayScenario(Scenario):
             result["coupling_rates_at_start"] = Derived(self.rates_at(0.0), unit("rad/s"), "the same at time zero")
         if gamma > 0:
             result["quality_factor"] = Derived(omega / gamma, "", "angular frequency over damping rate")
-        if gamma > 0 and not self.modulated:
+        if gamma > 0 and not self.modulated and self.n_particles <= _MOST_FOR_LIMIT:
             limit = chains.stability_limit(self._rates_at(0.0, 1.0), omega, gamma)
             result["largest_stable_coupling_rate"] = Derived(limit, unit("1/s"), "above it a mode grows")
+        if gamma > 0:
+            quanta = gamma * array.thermal_energy[0] / (array.reduced_planck * omega)
+            result["gas_heating_rate"] = Derived(quanta, unit("1/s"), "quanta that the gas gives to each particle")
+        if self.recoil_rate is not None:
+            result["recoil_heating_rate"] = Derived(
+                self.recoil_rate, unit("1/s"), "quanta that recoil gives to each particle"
+            )
         if self.recoil is not None:
             result["recoil_real"] = Derived(self.recoil.real, unit("1/s"), "Re D over hbar m w: recoil noise")
             result["recoil_imaginary"] = Derived(self.recoil.imag, unit("1/s"), "Im D over hbar m w: antireciprocity")
@@ -259,6 +277,12 @@ class ArrayScenario(Scenario):
         notes = []
         if self.modulated:
             notes.append("Phases run: couplings, modes and steady states that are told are of averages over time.")
+        if self.n_particles > 1 and self.coupling_rate > 0 and not self._couples:
+            notes.append(
+                "Nothing couples the particles, as they are in line with the polarization, along which dipoles scatter "
+                "no light, or at phases that cancel; turn `polarization`, or change the phases."
+            )
+            return notes
         least = LEAST_RECOIL * self.coupling_rate * self.lattice.distance_phase
         unit = "" if self.reduced else " 1/s"
         if self.n_particles == 1 or least == 0.0:

@@ -60,7 +60,11 @@ def notes(scenario: TweezerScenario) -> list[str]:
         spread_of_all = float(np.ptp(bound) / bound.mean())
         if spread_of_all > LARGEST_SPREAD_OF_FREQUENCIES:
             result.append(
-                f"Optical binding makes the frequencies of the lattice differ by up to {spread_of_all:.1%}; set "
-                "lattice.equal_frequencies = true for powers at which they are equal."
+                f"Optical binding makes the frequencies of the lattice differ by up to {spread_of_all:.1%}; "
+                + (
+                    'powers at which they are equal are found for forces = "linear" alone.'
+                    if scenario.full
+                    else "set lattice.equal_frequencies = true for powers at which they are equal."
+                )
             )
     return result
