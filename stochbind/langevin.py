@@ -22,6 +22,13 @@ from stochbind.forces import Force
 from stochbind.propagation import Propagator, covariance_root, lyapunov, propagate
 from stochbind.stability import Coordinate, Stability, stability
 
+#: Slower than so much of the rate of friction relaxation is lost in equations with inertia.
+_CREEPING = 1e-10
+_LESS_FRICTION = (
+    "Friction damps velocities more than 1e10 times as fast as positions relax: leave the inertia out (no masses), or "
+    "take less friction or stiffer traps."
+)
+
 
 class Moments(NamedTuple):
     """Mean, shape (d,), and covariance, shape (d, d), of a Gaussian state, in scaled units."""
@@ -207,8 +214,8 @@ class Langevin:
         result = propagate(self.drift_matrix, self.constant_drift, self.noise_covariance, duration, self.time_unit)
         if not all(np.isfinite(part).all() for part in result):
             raise PlanError(
-                f"Over {duration:.6g} s the system outgrows floating point ({self.stability.sentence}); "
-                "ask for a shorter time."
+                f"Over {duration:.6g}{'' if self.reduced else ' s'} the system outgrows floating point "
+                f"({self.stability.sentence}); ask for a shorter time."
             )
         return result
 
@@ -226,11 +233,20 @@ class Langevin:
             What needs it; the subject of the error's first sentence.
         """
         if not self.stability.stable:
+            remedy = "Add damping or change the coupling, or study the transient from another initial state."
             raise UnstableError(
                 f"{purpose} needs a steady state, but the system is {self.stability.sentence}. "
-                "Add damping or change the coupling, or study the transient from another initial state.",
+                f"{_LESS_FRICTION if self._creeps else remedy}",
                 self.stability.growth_rate,
             )
+
+    @property
+    def _creeps(self) -> bool:
+        """Whether friction leaves a mode so slow that equations with inertia do not resolve it."""
+        verdict, velocity = self.stability, self.select("velocity")
+        slow = max(abs(verdict.growth_rate), verdict.round_off)
+        friction = -self.drift_matrix[velocity, velocity].min(initial=0.0) / self.time_unit
+        return verdict.growth_rate <= 0 and verdict.angular_frequency <= slow < _CREEPING * friction
 
     @cached_property
     def stationary(self) -> Moments:
@@ -247,10 +263,11 @@ class Langevin:
         self.require_stable("The stationary covariance")
         covariance, resolved = lyapunov(self.drift_matrix, self.noise_covariance)
         if not resolved:
+            remedy = "It is too close to an exceptional point: change the coupling or add damping."
             raise UnstableError(
-                "The stationary covariance cannot be resolved in double precision: the slowest decay, "
-                f"{-self.stability.growth_rate:.3g}{'' if self.reduced else ' 1/s'}, is too close to an exceptional "
-                "point. Change the coupling or add damping, or study the transient.",
+                "The stationary covariance cannot be resolved in double precision; the slowest decay is "
+                f"{-self.stability.growth_rate:.3g}{'' if self.reduced else ' 1/s'}. "
+                f"{_LESS_FRICTION if self._creeps else remedy}",
                 self.stability.growth_rate,
             )
         mean: FloatArray = np.linalg.solve(self.drift_matrix, -self.constant_drift).astype(np.float64)

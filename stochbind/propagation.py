@@ -15,6 +15,8 @@ from stochbind.checks import FloatArray
 SMALLEST_HALVED = 48
 #: Largest relative error of a solution of a Lyapunov equation that counts as resolved.
 LARGEST_COVARIANCE_ERROR = 1e-6
+#: Most rounds in which a Lyapunov equation is solved; each after the first refines what those before have found.
+_MOST_ROUNDS = 8
 #: Up to this many coordinates, coefficients are computed in extended precision (where the platform has it).
 EXTENDED_PRECISION_UP_TO = 128
 
@@ -103,12 +105,14 @@ def lyapunov(drift_matrix: FloatArray, noise_covariance: FloatArray) -> tuple[An
     times = _multiplication(drift)
     solution = np.zeros_like(noise)
     with np.errstate(all="ignore"):  # what is not resolved may overflow; it is told by the verdict
-        for _ in range(4 if kind is np.longdouble else 2):
+        for done in range(1, _MOST_ROUNDS + 1):
             half = times(solution)
             residual = (half + half.T + noise).astype(np.float64)
             step = basis @ _triangular_lyapunov(triangle, basis.T @ residual @ basis) @ basis.T
             solution = solution + 0.5 * (step + step.T).astype(kind)
-        resolved = np.abs(step).max() <= LARGEST_COVARIANCE_ERROR * float(np.abs(solution).max())
+            resolved = np.abs(step).max() <= LARGEST_COVARIANCE_ERROR * float(np.abs(solution).max())
+            if resolved and done >= (4 if kind is np.longdouble else 2):
+                break
     return solution, bool(resolved)
 
 

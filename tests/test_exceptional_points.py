@@ -305,3 +305,24 @@ def test_wrong_input_is_refused(arguments, words):
     family, start, stop, *count = arguments
     with pytest.raises(ScenarioError, match=words):
         exceptional_points(family, start, stop, **({"n_points": count[0]} if count else {}))
+
+
+def test_a_coarse_scan_is_not_lost_in_false_candidates():
+    """Slopes of far points mislead; candidates that do not meet are let go before others are asked to join them."""
+    positions = np.arange(10)
+    apart = np.abs(np.subtract.outer(positions, positions))
+    calls = []
+
+    def family(phase):
+        calls.append(phase)
+        retarded = 0.25 * np.pi * apart - np.subtract.outer(positions, positions) * phase
+        return np.cos(retarded) / np.where(apart == 0, 1, apart) * (apart > 0) + 0j
+
+    found, cost = [], []
+    for n_points in (11, 201):
+        calls.clear()
+        found.append([point.parameter for point in exceptional_points(family, 0.003, 1.567, n_points=n_points)])
+        cost.append(len(calls))
+    assert len(found[0]) > 2
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-11)
+    assert cost[0] < 10 * cost[1]

@@ -337,3 +337,36 @@ def test_steady_states_of_large_second_order_systems(damping):
     boltzmann = np.block([[np.linalg.inv(symmetric), zero], [zero, one]])
     np.testing.assert_allclose(found, boltzmann, rtol=0, atol=1e-15 / damping + 1e-12)
     assert np.abs(lyapunov(drift, 2 * noise)[0] - boltzmann).max() > 0.5
+
+
+@pytest.mark.parametrize(("least", "most"), [(0.01, 3.0), (1e5, 2e5), (2.0**20, 2.0**20)])
+def test_steady_states_of_large_arrays_in_unequal_gas(least, most):
+    """In equilibrium friction plays no part, equal or not, weak or strong: Boltzmann's law."""
+    n = 80
+    rng = np.random.default_rng(n)
+    between = 0.05 * rng.standard_normal((n, n)) / np.sqrt(n)
+    stiffness = np.eye(n) + between + between.T
+    damping = np.linspace(least, most, n)
+    zero = np.zeros((n, n))
+    drift = np.block([[zero, np.eye(n)], [-stiffness, -np.diag(damping)]])
+    noise = np.block([[zero, zero], [zero, 2 * np.diag(damping)]])
+    boltzmann = np.block([[np.linalg.inv(stiffness), zero], [zero, np.eye(n)]])
+    found, resolved = lyapunov(drift, noise)
+    assert resolved
+    np.testing.assert_allclose(found, boltzmann, rtol=0, atol=1e-11)
+    # the twin: noise of the mean friction in gas that is not, or at twice the temperature
+    wrong = noise * 2 if least == most else noise / noise.max() * 2 * damping.mean()
+    assert np.abs(lyapunov(drift, wrong)[0] - boltzmann).max() > 0.1
+
+
+def test_friction_that_leaves_nothing_to_resolve_is_named():
+    """Positions that creep are told from exceptional points, whose cure is another."""
+    with pytest.raises(UnstableError, match=r"zero within .* leave the inertia out \(no masses\)"):
+        systems.oscillator(1e-9).langevin().stationary_covariance()
+    slow = systems.oscillator(1e-5).langevin()
+    np.testing.assert_allclose(np.diagonal(slow.stationary_covariance()), 1.0, rtol=1e-9)
+    undamped = systems.underdamped_pair(friction=(0.0, 0.0)).langevin()
+    growing = systems.underdamped_pair(u=(-1.0, 1.0)).langevin()
+    for equations in (undamped, growing):
+        with pytest.raises(UnstableError, match="Add damping or change the coupling"):
+            equations.stationary_covariance()

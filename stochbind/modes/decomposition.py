@@ -1,7 +1,8 @@
 r"""Eigenvalues and eigenvectors of a matrix, right also where modes are damped at 1e-9 of their frequency or coalesce.
 
-Three things are done beyond a plain eigensolver. The matrix is taken apart into its strongly connected parts, so that
-one-way arrays, which are nearly defective as a whole, have the eigenvalues of their parts. Eigenvalues that double
+Four things are done beyond a plain eigensolver. The matrix is taken apart into its strongly connected parts, so that
+one-way arrays, which are nearly defective as a whole, have the eigenvalues of their parts. Of couplings that are
+stronger one way than the other the scale of the coordinates takes out the skin effect. Eigenvalues that double
 precision cannot tell apart are taken together, and whether they share one eigenvector or have one each is decided by
 their Jordan block. All others are refined by Rayleigh quotients in extended precision.
 """
@@ -19,11 +20,12 @@ from scipy.sparse.csgraph import connected_components
 
 from stochbind.checks import ComplexArray, FloatArray
 from stochbind.propagation import EXTENDED_PRECISION_UP_TO
+from stochbind.stability import eigenvalue_round_off, symmetrising_scale
 
 EPS = float(np.finfo(float).eps)
 #: Round-off of an eigenvalue, in units of the last place of the norm of its matrix, at condition one.
 _PLACES = 10.0
-#: Largest condition of an eigenvalue that is believed: that where four of them meet.
+#: Largest condition of an eigenvalue that is known by itself: that where four of them meet.
 _LARGEST_CONDITION = EPS**-0.75
 #: Refinement costs more than it brings in larger matrices.
 _REFINED_UP_TO = 4 * EXTENDED_PRECISION_UP_TO
@@ -47,6 +49,8 @@ class Triangular(NamedTuple):
         Round-off of each eigenvalue.
     size : (d,) float
         Norm of the part that each eigenvalue belongs to.
+    part : (d,) int
+        Number of that part.
     """
 
     triangle: ComplexArray
@@ -55,6 +59,7 @@ class Triangular(NamedTuple):
     once: npt.NDArray[np.bool_]
     radius: FloatArray
     size: FloatArray
+    part: npt.NDArray[np.intp]
 
 
 class Decomposition(NamedTuple):
@@ -94,8 +99,9 @@ def triangular(matrix: npt.NDArray[Any], *, balance: bool = True) -> Triangular:
     matrix : (d, d) float or complex
         Any square matrix of finite numbers.
     balance : bool, optional
-        Whether coordinates of each part may be scaled, by powers of two, so that its elements are of one size.
-        Round-off is then relative to these, and numbers that are nearly zero count as what they are.
+        Whether coordinates of each part may be scaled, by powers of two, so that its elements are of one size, and as
+        large across the diagonal. Round-off is then relative to these, and numbers that are nearly zero count as what
+        they are.
 
     Returns
     -------
@@ -104,19 +110,23 @@ def triangular(matrix: npt.NDArray[Any], *, balance: bool = True) -> Triangular:
     """
     d = len(matrix)
     basis, inverse = np.zeros((d, d), complex), np.zeros((d, d), complex)
-    once, radius, size = np.ones(d, bool), np.zeros(d), np.zeros(d)
+    once, radius, size, part = np.ones(d, bool), np.zeros(d), np.zeros(d), np.zeros(d, np.intp)
     start = 0
-    for member in _parts(matrix):
+    for index, member in enumerate(_parts(matrix)):
         here = slice(start, start := start + len(member))
+        part[here] = index
         block = matrix[np.ix_(member, member)]
         if len(member) == 1:  # most parts of a one-way chain of amplitudes are of one
             basis[member, here] = inverse[here, member] = 1.0
             size[here] = abs(block[0, 0])
             radius[here] = _PLACES * EPS * size[here]
             continue
-        balanced, scale = block, np.ones(len(member))
+        balanced: npt.NDArray[Any] = block
+        scale: npt.NDArray[Any] = np.ones(len(member))
         if balance:  # without a rounding; matrices in SI hold numbers from 1 to 1e12
-            balanced, (scale, _) = linalg.matrix_balance(block, permute=False, separate=True)
+            skin = symmetrising_scale(block)
+            balanced, (scale, _) = linalg.matrix_balance(block / skin[:, None] * skin, permute=False, separate=True)
+            scale = scale * skin
         triangle, turn = linalg.schur(balanced, output="complex" if np.iscomplexobj(block) else "real")
         if not np.iscomplexobj(block):
             second = np.concatenate([np.diagonal(triangle, -1) != 0, [False]])
@@ -128,9 +138,9 @@ def triangular(matrix: npt.NDArray[Any], *, balance: bool = True) -> Triangular:
         size[here] = float(np.linalg.norm(balanced))
         _, left, right = linalg.eig(triangle, left=True, right=True)  # type: ignore[misc]
         overlap = np.abs(np.sum(left.conj() * right, axis=0))
-        radius[here] = _PLACES * EPS * size[here] / np.maximum(overlap, 1.0 / _LARGEST_CONDITION)
+        radius[here] = eigenvalue_round_off(size[here], overlap, len(member))
     # Zero below the diagonal, exactly, as the parts are in order; inside a part the Schur form made it so.
-    return Triangular(np.triu(inverse @ matrix @ basis), basis, inverse, once, radius, size)
+    return Triangular(np.triu(inverse @ matrix @ basis), basis, inverse, once, radius, size, part)
 
 
 def _parts(matrix: npt.NDArray[Any]) -> list[npt.NDArray[np.intp]]:
@@ -254,7 +264,9 @@ def decompose(matrix: npt.NDArray[Any]) -> Decomposition:
             left[:, member] = left[:, member] @ np.linalg.inv(left[:, member].conj().T @ right[:, member]).conj().T
     right, left = form.basis @ right, form.inverse.conj().T @ left
     alone = order == 1
-    round_off = _PLACES * EPS * form.size
+    round_off = np.zeros(len(value))
+    for index in np.unique(cluster[~alone]):
+        round_off[cluster == index] = _round_off_of_mean(form, cluster == index)
     right[:, ~alone] /= np.linalg.norm(right[:, ~alone], axis=0)
     left[:, ~alone] /= np.linalg.norm(left[:, ~alone], axis=0)
     if alone.any():
@@ -264,7 +276,13 @@ def decompose(matrix: npt.NDArray[Any]) -> Decomposition:
         correction[alone] = _residual(matrix, value[alone], left[:, alone], right[:, alone])
         for index in np.unique(cluster[alone]):
             member = cluster == index
-            value[member] += correction[member].mean()
+            step, radius = correction[member].mean(), float(form.radius[member].max())
+            uncertain = abs(step)
+            if abs(step) <= radius:
+                value[member] += step
+            if not abs(step) <= radius <= _PLACES * EPS * _LARGEST_CONDITION * float(form.size[member].max()):
+                uncertain = np.fmax(radius, uncertain)  # the vectors may be none
+            round_off[member] = np.maximum(round_off[member], uncertain)
     return Decomposition(value, right, left, once, cluster, order, round_off)
 
 
@@ -273,7 +291,8 @@ def _clusters(form: Triangular, value: ComplexArray) -> tuple[npt.NDArray[np.int
     d = len(value)
     cluster, order = np.arange(d), np.ones(d, np.intp)
     distance = np.abs(value[:, None] - value)
-    reach = form.radius[:, None] + form.radius
+    radius = np.minimum(form.radius, _PLACES * EPS * _LARGEST_CONDITION * form.size)
+    reach = radius[:, None] + radius
     waiting = [(np.arange(d), 1.0)]
     while waiting:
         member, shrink = waiting.pop()
@@ -289,6 +308,20 @@ def _clusters(form: Triangular, value: ComplexArray) -> tuple[npt.NDArray[np.int
             elif shrink > 1e-8:  # some of them are apart after all
                 waiting.append((group, 0.1 * shrink))
     return np.unique(cluster, return_inverse=True)[1], order
+
+
+def _round_off_of_mean(form: Triangular, member: npt.NDArray[np.bool_]) -> float:
+    """Round-off of the mean of a cluster: that of the projector on its invariant subspace in each of the parts."""
+    result = 0.0
+    for part in np.unique(form.part[member]):
+        here = form.part == part
+        triangle = form.triangle[np.ix_(here, here)]
+        m = int(member[here].sum())
+        room = max(1, m * (len(triangle) - m))
+        found = linalg.lapack.ztrsen(member[here], triangle, np.eye(len(triangle), dtype=complex), job="E", lwork=room)
+        projector = float(found[4])  # one over its norm
+        result = max(result, _PLACES * EPS * float(form.size[here][0]) / max(projector, EPS))
+    return result
 
 
 def _residual(matrix: npt.NDArray[Any], value: ComplexArray, left: ComplexArray, right: ComplexArray) -> ComplexArray:

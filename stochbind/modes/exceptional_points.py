@@ -32,6 +32,8 @@ Family = Callable[[float], Equations]
 _PLACES = 300.0
 #: How well a point is placed, relative to the interval, when it is asked whether modes meet there.
 _PLACED = 1e-13
+#: Two that come no closer than this share of their distance at the point of the scan do not meet.
+_MET = 0.3
 #: Modes may meet there within so many steps of the scan, as far as one step of Newton's method tells.
 _LOOK = 2.0
 
@@ -280,6 +282,8 @@ class _Search:
         mean = follow.mean
         value = self.values(parameter)
         spread = 0.5 * abs(follow.square) ** 0.5
+        if spread > max(_MET * follow.widest, 10.0 * _PLACES * EPS * self.size):
+            return self._judged(parameter, mean, 2)  # the slopes misled: no others can help those that do not meet
         reach = max(10.0 * spread, _PLACES * EPS * self.size)
         count = int((np.abs(value - mean) <= reach).sum())
         for members in range(max(count, 2), 2, -1):
@@ -357,9 +361,10 @@ class _Follower:
             side = 1e-4 * search.step
             self(self._begin + (side if self._begin + side <= search.high else -side))
 
-    def mean_at(self, parameter: float) -> complex:
-        """Mean of the two as far as it is known."""
-        return self._expected(parameter)[0]
+    @property
+    def widest(self) -> float:
+        """Half of the largest distance of the two from each other where it is known."""
+        return 0.5 * math.sqrt(max(abs(square) for _, square in self._known.values()))
 
     def _expected(self, parameter: float) -> tuple[complex, complex]:
         """Mean and square, by the nearest places where they are known."""
