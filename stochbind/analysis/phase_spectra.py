@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy.sparse.csgraph import connected_components
 
 from stochbind.checks import ComplexArray, FloatArray
+from stochbind.stability import eigenvalue_round_off, symmetrising_scale
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -55,7 +56,8 @@ class Spectra(NamedTuple):
         """Phase of PT symmetry of the modes that oscillate, (P,), as `stochbind.modes.Modes.pt_phase` has it.
 
         0 unbroken: all are equally damped, within round-off. 1 broken: two of one frequency are not. 2: neither, as
-        with gas that damps particles differently. An exceptional point counts as unbroken.
+        with gas that damps particles differently, or with fewer than two modes that oscillate. An exceptional point
+        counts as unbroken.
         """
         oscillates = self.value.imag > self.round_off
         differ, broken = (np.zeros(len(self.value), bool) for _ in range(2))
@@ -66,12 +68,14 @@ class Spectra(NamedTuple):
             same = np.abs(self.value.imag - self.value[:, [one]].imag) <= margin
             differ |= unequal.any(axis=1)
             broken |= (unequal & same).any(axis=1)
-        return np.where(broken, 1, np.where(differ, 2, 0))
+        return np.where(broken, 1, np.where(differ | (oscillates.sum(axis=1) < 2), 2, 0))
 
     @property
     def _top(self) -> tuple[FloatArray, FloatArray]:
-        """Largest real part of each spectrum, with its round-off."""
-        top = self.value.real.argmax(axis=1)[:, None]
+        """Real part of the mode that decides on each spectrum, with its round-off."""
+        rate = self.value.real
+        doubt = np.where(rate > self.round_off, 2, np.where(rate < -self.round_off, 0, 1))
+        top = np.where(doubt == doubt.max(axis=1, keepdims=True), rate, -np.inf).argmax(axis=1)[:, None]
         return np.take_along_axis(self.value.real, top, 1)[:, 0], np.take_along_axis(self.round_off, top, 1)[:, 0]
 
 
@@ -107,11 +111,13 @@ def spectra(drift_matrix: FloatArray) -> Spectra:
 
 
 def _spectra_of_parts(block: FloatArray) -> tuple[ComplexArray, FloatArray]:
-    """Eigenvalues and their round-off; first order perturbation theory, as in `stochbind.stability.stability`."""
+    """Eigenvalues and their round-off, in scaled coordinates, as in `stochbind.stability.stability`."""
+    scale = symmetrising_scale(block)
+    block = block / scale[..., :, None] * scale[..., None, :]
     value, right = np.linalg.eig(block)
     # Left vectors of norm 1 / overlap; where the right ones are as good as dependent, the overlap is cut off below.
     u, singular, v = np.linalg.svd(right)
     inverse = np.einsum("pji,pj,pkj->pik", v.conj(), 1.0 / np.maximum(singular, _EPS), u.conj())
-    overlap = np.maximum(1.0 / np.linalg.norm(inverse, axis=-1), np.sqrt(_EPS))
-    scale = np.abs(block).max(axis=(-2, -1), initial=0.0)[:, None]
-    return value.astype(np.complex128), 10.0 * _EPS * scale / overlap
+    largest = np.abs(block).max(axis=(-2, -1), initial=0.0)[:, None]
+    overlap = 1.0 / np.linalg.norm(inverse, axis=-1)
+    return value.astype(np.complex128), eigenvalue_round_off(largest, overlap, block.shape[-1])
