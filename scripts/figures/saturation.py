@@ -20,7 +20,6 @@ import stochbind as sb
 from stochbind import amplitudes
 from stochbind.analysis import saturation
 from stochbind.plots.style import COLORS
-from stochbind.quantum.quadratures import reduced_planck
 
 PAIR = sb.Scenario.from_toml(Path(__file__).resolve().parents[2] / "scenarios" / "saturating_pair.toml").oscillators()
 #: Coupling rate and recoil heating, per unit of time.
@@ -34,7 +33,7 @@ THERMAL, GAS = 10.0, np.array([0.25, 0.5, 1.0, 1.5, 2.5, 4.0, 6.0, 9.0])
 
 def full(damping=0.0):
     """The pair in gas of this damping rate."""
-    energy = reduced_planck(PAIR) * (THERMAL + 0.5)
+    energy = PAIR.reduced_planck * (THERMAL + 0.5)
     return replace(PAIR, friction=np.full(2, damping) * PAIR.mass, bath_temperature=np.full(2, energy))
 
 

@@ -158,6 +158,10 @@ def quasi_modes(array: Oscillators) -> QuasiModes:
     ScenarioError
         If the array is overdamped, a trap does not hold, the array is at an exceptional point, or a mode has no quantum
         of its own, as where reciprocal coupling alone makes it grow.
+
+    Notes
+    -----
+    Overdamped modes have no quantum of their own either, and are left out.
     """
     equations = quadratures(array)
     n = array.n_oscillators
