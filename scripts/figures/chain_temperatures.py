@@ -62,16 +62,22 @@ def figure(warm, wild):
     left, right = result.subplots(1, 2)
     for (n, (exact, mean, error)), color in zip(warm.items(), ("tab:blue", "tab:orange", "tab:green"), strict=True):
         place = np.linspace(0.0, 1.0, n)
-        left.plot(place, exact, color=color, label=f"N = {n}, exact")
-        left.errorbar(place, mean, 5 * error, fmt=".", color=color, label="simulated, 5 errors")
-    left.axhline(300.0, color="gray", linewidth=0.8)
-    left.set(xlabel="place along the chain", ylabel="kinetic temperature (K)", title=r"$g = 0.3\,\gamma$")
-    left.legend(fontsize=7)
+        left.plot(place, exact, color=color, label=f"N = {n}")
+        left.errorbar(place, mean, 5 * error, fmt=".", color=color)
+    left.errorbar([], [], [], fmt=".", color="black", label="simulated, with 5 standard errors")
+    left.plot([], [], color="black", label="exact")
+    left.axhline(300.0, color="gray", linewidth=0.8, label="gas")
+    left.set(
+        xlabel="place along the chain", ylabel="kinetic temperature (K)", title=r"$g = 0.3\,\gamma$", ylim=(0, 1450)
+    )
+    left.legend(fontsize=7, ncols=2, loc="lower center")
     for (n, (energy, time, rate)), color in zip(wild.items(), ("tab:red", "tab:purple"), strict=True):
         right.semilogy(1e3 * time, energy[:4].T, color=color, linewidth=0.6)
         at = len(time) // 2
         line = energy[:4, at].mean() * np.exp(2.0 * rate * (time - time[at]))
-        right.semilogy(1e3 * time, line, "--", color="black", label=f"N = {n}: growth rate {rate:.0f} 1/s")
+        right.semilogy(1e3 * time, line, "--", color="black")
+        right.semilogy([], [], color=color, label=f"N = {n}: four trajectories")
+        right.semilogy([], [], "--", color="black", label=f"N = {n}: fastest mode, {rate:.0f} 1/s")
     right.set(
         xlabel="time (ms)", ylabel=r"kinetic energy $/k_BT$", xlim=(0.0, 2.5), ylim=(1e-1, 1e30), title=r"$g = \gamma$"
     )
