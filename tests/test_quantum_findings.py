@@ -59,8 +59,8 @@ def test_particles_that_are_left_alone_stay_in_the_ground_state(tmp_path):
     }
     found, _ = rows(tmp_path, alone)
     exact = {
-        ("quanta", "0"): 0.0,
-        ("quanta", "1"): 0.0,
+        ("final occupation number", "0"): 0.0,
+        ("final occupation number", "1"): 0.0,
         ("purity", "all"): 1.0,
         ("smallest variance", "0"): 0.5,
         ("smallest variance", "1"): 0.5,

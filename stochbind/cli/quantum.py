@@ -37,7 +37,9 @@ def quantum(
     time: Annotated[
         str | None, typer.Option(help="Time after the start, such as '1 us'; by default the steady state.")
     ] = None,
-    initial: Annotated[str, typer.Option(help="State at time zero: ground, thermal, stationary or rest.")] = "ground",
+    initial: Annotated[
+        str | None, typer.Option(help="State at time zero, with --time: ground (the default), thermal or stationary.")
+    ] = None,
     efficiency: Annotated[
         float | None, typer.Option(help="Show the conditional state: all positions are detected this efficiently.")
     ] = None,
@@ -50,6 +52,10 @@ def quantum(
     """
     from stochbind.scenario import Sweep
 
+    if initial is not None and time is None:
+        raise errors.PlanError("`--initial` is the state at time zero; give a `--time` after it, or leave it out.")
+    if initial == "rest":
+        raise errors.PlanError('`--initial` "rest" is no quantum state, as nothing is at rest in one; take "ground".')
     found = scenario_of(scenario)
     base = found.base if isinstance(found, Sweep) else found
     array = base.oscillators()
@@ -57,10 +63,12 @@ def quantum(
     report = {
         "scenario": base.name,
         "time": duration,
-        "initial": None if duration is None else initial,
+        "initial": None if duration is None else initial or "ground",
         "efficiency": efficiency,
-        **_told(array, _state(base, duration, initial, efficiency)),
+        **_told(array, _state(base, duration, initial or "ground", efficiency)),
         **({} if base.modulated else _told_of_light(array, efficiency or 0.0)),
+        "base_of_sweep": isinstance(found, Sweep),
+        "finite_baths": array.has_finite_baths,
         "drives_left_out": bool(base.drive) and not (base.modulated and duration is not None),
     }
     if as_json:
@@ -160,6 +168,10 @@ def _print(report: dict[str, Any], unit: str) -> None:
         f"purity {report['purity']:.6g}, entropy {report['entropy']:.6g} nats, smallest variance of any quadrature "
         f"{report['smallest_variance']:.6g} (vacuum 0.5)"
     )
+    if report["base_of_sweep"]:
+        print("The file holds a sweep; this is the scenario that it starts from.")
+    if report["finite_baths"]:
+        print("Baths are taken to keep their temperatures.")
     if report["drives_left_out"]:
         print("Drives are left out: they move the mean of the state, and its quanta with that, not its covariance.")
     if report["nonlinear"]:

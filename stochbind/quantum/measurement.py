@@ -109,13 +109,7 @@ class Homodyne:
         diffusion = np.array(self.array.diffusion)
         index = self.index
         _require_recoil(np.diagonal(diffusion).real[index], particles)
-        diffusion[index, index] -= self.information
-        checks.positive_semidefinite(
-            "D - diag(efficiency * D_jj)",
-            diffusion,
-            " The detectors cannot get more information than the light carries; lower `efficiency` "
-            "(`largest_efficiency` tells how far).",
-        )
+        _require_carried(diffusion, index, self.information, float(efficiency.max()))
 
     @property
     def index(self) -> Any:
@@ -386,12 +380,29 @@ def extended(
     )
 
 
+def _require_carried(diffusion: Any, index: Any, information: FloatArray, largest: float) -> None:
+    """Raise `NoiseError` unless D less the detected information is positive semidefinite."""
+    left = diffusion.copy()
+    left[index, index] -= information
+    scale = np.sqrt(np.diagonal(diffusion).real)
+    scale = np.where(scale > 0, scale, 1.0)
+    inverse = np.linalg.pinv(diffusion / scale[:, None] / scale, hermitian=True)[np.ix_(index, index)]
+    asked = np.sqrt(information) / scale[index]
+    excess = float(np.linalg.norm(asked[:, None] * inverse * asked, 2))  # of what is asked for over what there is
+    checks.positive_semidefinite(
+        "D - diag(efficiency * D_jj)",
+        left,
+        " The detectors cannot get more information than the light carries; lower `efficiency`, which may be at most "
+        f"{np.floor(1e4 * largest / max(excess, 1.0)) / 1e4:.4f} here.",
+    )
+
+
 def _require_recoil(recoil: FloatArray, particles: Sequence[int]) -> FloatArray:
     """Return `recoil`, or raise `ScenarioError` unless all of it is positive."""
     dark = np.flatnonzero(recoil <= 0)
     if len(dark):
         raise ScenarioError(
-            f"Oscillator {particles[dark[0]]} cannot be detected, because its recoil diffusion is zero; give "
-            "`diffusion` the recoil of the light."
+            f"Oscillator {particles[dark[0]]} cannot be detected, because its recoil diffusion is zero; give it the "
+            'recoil of the light: `recoil_rate` of kind "array", `momentum_diffusion` of kind "oscillators".'
         )
     return recoil

@@ -11,11 +11,10 @@ import numpy.typing as npt
 from stochbind.analysis.findings.base import Finding, Setting, Subject
 from stochbind.analysis.statistics import jackknife, weighted_mean
 from stochbind.checks import FloatArray
-from stochbind.errors import PlanError, TooFewSamplesError
 from stochbind.langevin import Moments
 from stochbind.quantum.detection import Detector
 from stochbind.quantum.filtering import Sampling, run_filter, sampled_covariance, sampling
-from stochbind.quantum.measurement import Homodyne
+from stochbind.quantum.measurement import Homodyne, conditional_covariance
 from stochbind.quantum.quadratures import to_quadratures
 from stochbind.quantum.symplectic import purity
 
@@ -115,25 +114,30 @@ def filter_pass(setting: Setting, efficiency: float | None, n_groups: int) -> Fi
 
     Raises
     ------
-    PlanError, ScenarioError, NoiseError
+    ScenarioError, NoiseError
         If the efficiency is impossible, or the particles cannot be so detected.
     UnstableError
         If some motion is neither damped nor detected.
     """
     if efficiency is None:
         return None
-    if not setting.linear or setting.scenario.changes_with_time:
-        raise PlanError(
-            "`efficiency` is for runs with linear forces and without drives or couplings that change with time, which "
-            "the filter is made for."
+    reason = None
+    if setting.array.overdamped:
+        reason = "motion without velocities has no quantum states"
+    elif setting.finite_baths:
+        reason = "baths change their temperature, and the filter takes them to be constant"
+    elif not setting.linear or setting.scenario.changes_with_time:
+        reason = "the filter is made for linear forces, without drives or couplings that change with time"
+    else:
+        found = Filter(setting, Homodyne(setting.array, efficiency), n_groups)
+        if setting.n_states - found.first >= _LEAST_STATES:
+            return found
+        reason = (
+            f"the filter has settled for fewer than {_LEAST_STATES} of the {setting.n_states} states of the record; "
+            "keep states several times a period, and more of them"
         )
-    found = Filter(setting, Homodyne(setting.array, efficiency), n_groups)
-    if setting.n_states - found.first < _LEAST_STATES:
-        raise TooFewSamplesError(
-            f"The filter settles after {found.first} of the {setting.n_states} states of the record; keep more states, "
-            "or detect with a higher `efficiency`."
-        )
-    return found
+    setting.notes.append(f"Measurement is left out: {reason}.")
+    return None
 
 
 def measurement_findings(subject: Subject, one: Filter) -> Iterator[Finding]:
@@ -157,11 +161,12 @@ def measurement_findings(subject: Subject, one: Filter) -> Iterator[Finding]:
     error = one.sums.error[kept] / count[:, None, None]
     n = subject.array.n_oscillators
     told = subject.findings
+    _tell_of_sampling(subject, one)
     occupation = 0.5 * np.diagonal(error, axis1=1, axis2=2)
     exact = 0.5 * np.diagonal(one.covariance)
     yield from told(
         MEASUREMENT,
-        "conditional occupation",
+        "conditional occupation number",
         "",
         weighted_mean(occupation[:, :n] + occupation[:, n:] - 0.5, weight),
         exact[:n] + exact[n:] - 0.5,
@@ -181,3 +186,18 @@ def measurement_findings(subject: Subject, one: Filter) -> Iterator[Finding]:
     ):
         mean = weighted_mean(sums[kept] / count[:, None], weight)
         yield from told(MEASUREMENT, quantity, "", mean, truth, names=names, scale=1.0)
+
+
+def _tell_of_sampling(subject: Subject, one: Filter) -> None:
+    """A note if the record tells much less than a continuous one, because it is read so rarely."""
+    n = subject.array.n_oscillators
+    covariances = conditional_covariance(one.homodyne), one.covariance
+    continuous, sampled = (0.5 * (v.diagonal()[:n] + v.diagonal()[n:]) - 0.5 for v in covariances)
+    j = int(np.argmax((sampled + 0.5) / (continuous + 0.5)))
+    if sampled[j] + 0.5 > 1.1 * (continuous[j] + 0.5):
+        unit = "" if subject.scenario.reduced else " s"
+        subject.notes.append(
+            f"The filter is given the growth of the record from state to state, every {subject.interval:.3g}{unit}. A "
+            f"continuous record tells more: the conditional occupation number of oscillator {subject.name(j)} would be "
+            f"{continuous[j]:.4g} in place of {sampled[j]:.4g}."
+        )

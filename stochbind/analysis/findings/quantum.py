@@ -47,6 +47,10 @@ def quantum_findings(subject: Subject) -> Iterator[Finding]:
             system = subject.scenario.driven(subject.equations)
             moments = system.moments(found.time, subject.scenario.initial_moments(subject.initial))
             exact = to_quadratures(array, moments).covariance
+        unit = "" if subject.scenario.reduced else " s"
+        subject.notes.append(
+            f"The quantum state is that at {found.time:.6g}{unit}, the last kept time, not an average."
+        )
         for quantity, function, witness, names in _quantities(subject):
             truth = None if exact is None else function(exact)
             estimate = found.estimate(function) if witness is None else found.witnessed(witness, exact)
@@ -80,7 +84,7 @@ def _quantities(subject: Subject) -> list[_Quantity]:
         return np.stack([entanglement.entanglement_witness(v, j) for j in parties])
 
     rows = [
-        _Quantity("quanta", quanta, None, names),
+        _Quantity("final occupation number", quanta, None, names),
         _Quantity("purity", lambda v: symplectic.purity(v)[..., None], None, ["all"]),
         _Quantity("smallest variance", squeezing.mode_variance, squeezing.mode_witness, names),
     ]
