@@ -13,6 +13,7 @@ import stochbind as sb
 from stochbind.analysis import transfer
 from stochbind.analysis.validation import Row
 from stochbind.cli import app
+from stochbind.errors import TooFewSamplesError
 from stochbind.plots import runs
 
 SCENARIOS = Path(__file__).parent.parent / "scenarios"
@@ -105,3 +106,15 @@ def test_an_unstable_array_has_no_response(tmp_path, monkeypatch):
 def test_run_tables_follow_the_motion(name):
     plan = sb.Plan.from_scenario(sb.Scenario.from_toml(SCENARIOS / f"{name}.toml"))
     assert plan.step * plan.save_every < transfer.shortest_period(plan.scenario.langevin()) / 3
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "words"),
+    [("cold_to_hot_pair", 5.0, "every 5, too"), ("rieser_like_pair", 5e-5, "every 5e-05 s, too")],
+)
+def test_records_that_are_too_rare_are_told_in_their_units(name, step, words):
+    array = sb.Scenario.from_toml(SCENARIOS / f"{name}.toml").oscillators()
+    initial = array.initial_moments("thermal")
+    data = sb.simulate(array, step=step, n_steps=40, n_trajectories=8, initial=initial, seed=1)
+    with pytest.raises(TooFewSamplesError, match=words):
+        transfer.found_spectrum(array, data, 10)
