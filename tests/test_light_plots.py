@@ -361,7 +361,9 @@ def test_single_particles_can_be_drawn(tmp_path, kind, silicon, tweezers):
 
 
 def test_oscillators_have_no_light_to_draw(tmp_path):
-    with pytest.raises(ScenarioError, match=r"^cold_to_hot_pair: is a scenario of oscillators, which have no light"):
+    with pytest.raises(
+        ScenarioError, match=r'^cold_to_hot_pair: is a scenario of kind "oscillators", which has numbers but no light'
+    ):
         CliRunner().invoke(
             app,
             ["plot", "cold_to_hot_pair", "-o", str(tmp_path / "x.png")],
