@@ -146,6 +146,8 @@ def demo(options):
 def test(options):
     alone = {"-n", "-s", "--pdb"} & set(options)
     cores = [] if alone else ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "worksteal"]
+    if cores:  # every core has its tests, and threads of BLAS would only get in their way
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     return show("-m", "pytest", *cores, *options)
 
 

@@ -1,15 +1,15 @@
 """The section "measurement" of an analysis: what detectors would have told of a run."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import stochbind as sb
 from stochbind.analysis import passes
 from stochbind.analysis.findings import measurement
+from stochbind.cli.entry import app
 from stochbind.errors import NoiseError, ScenarioError
 from stochbind.quantum import detection
 from stochbind.quantum.measurement import Homodyne, conditional_covariance
@@ -125,10 +125,9 @@ def test_a_record_that_is_read_rarely_is_told(tmp_path):
 
 
 def test_the_command(store):
-    command = [sys.executable, "-m", "stochbind", "analyse", str(store), "--efficiency", "0.5", "--section"]
-    result = subprocess.run([*command, "measurement", "--json", "-q"], capture_output=True, text=True, check=True)
+    command = ["analyse", str(store), "--efficiency"]
+    result = CliRunner().invoke(app, [*command, "0.5", "--section", "measurement", "--json", "-q"])
     assert len(json.loads(result.stdout)["findings"]) == 7
-    wrong = subprocess.run([*command[:-2], "1.5"], capture_output=True, text=True, check=False)
-    assert wrong.returncode == 2
-    assert "`efficiency` must be at most 1" in wrong.stderr
-    assert "Traceback" not in wrong.stderr
+    wrong = CliRunner().invoke(app, [*command, "1.5"])
+    assert isinstance(wrong.exception, ScenarioError)
+    assert "`efficiency` must be at most 1" in str(wrong.exception)
