@@ -16,6 +16,7 @@ from stochbind.langevin import Moments
 from stochbind.optics.pairs import Rates, far_field_rates
 from stochbind.oscillators import Oscillators
 from stochbind.quantum import riccati, symplectic
+from stochbind.quantum.conditional_states import necessary_efficiency, oscillator_covariance
 from stochbind.quantum.entanglement import logarithmic_negativity, transposed_eigenvalue
 from stochbind.quantum.measurement import (
     Homodyne,
@@ -23,8 +24,6 @@ from stochbind.quantum.measurement import (
     largest_efficiency,
     measured,
     measured_moments,
-    necessary_efficiency,
-    oscillator_covariance,
 )
 from stochbind.quantum.quadratures import quadratures
 

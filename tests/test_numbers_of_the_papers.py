@@ -19,7 +19,7 @@ from stochbind.langevin import Moments
 from stochbind.modes.exceptional_points import exceptional_points
 from stochbind.modes.spectrum import modes
 from stochbind.optics import binding, chain_response, chains, lattices, pairs, particles, regimes
-from stochbind.quantum import entanglement, measurement, modulation, squeezing
+from stochbind.quantum import conditional_states, entanglement, measurement, modulation, squeezing
 from stochbind.quantum.master_equation import completely_positive, equations_of_motion, evolved, pair_generator
 
 HBAR = constants.hbar
@@ -206,7 +206,7 @@ def test_conditional_entanglement_takes_more_than_is_necessary():
 
         assert optimize.brentq(eigenvalue, 0.9, 0.999) == pytest.approx(threshold, abs=6e-4)
         rates = pairs.Rates(np.array(coupling), np.array(0.0), np.full(2, 10 * coupling), np.array(0j))
-        assert measurement.necessary_efficiency(rates) == pytest.approx(0.9, rel=1e-12)
+        assert conditional_states.necessary_efficiency(rates) == pytest.approx(0.9, rel=1e-12)
 
 
 def test_the_reference_pair(reference):

@@ -17,6 +17,7 @@ import stochbind as sb
 from stochbind.langevin import Moments
 from stochbind.optics.pairs import Rates
 from stochbind.plots.style import COLORS
+from stochbind.quantum.conditional_states import necessary_efficiency
 from stochbind.quantum.entanglement import logarithmic_negativity, transposed_eigenvalue
 from stochbind.quantum.filtering import filtered
 from stochbind.quantum.measurement import (
@@ -24,7 +25,6 @@ from stochbind.quantum.measurement import (
     conditional_covariance,
     measured,
     measured_moments,
-    necessary_efficiency,
 )
 
 #: One particle, in units of its frequency: recoil, efficiency, and quanta at the beginning.

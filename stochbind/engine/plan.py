@@ -145,14 +145,7 @@ class Plan:
             require_ledger(self.solver)
         self.solver_instance()  # which must know what to do with the baths
         with checks.in_range(PlanError):
-            _ = self.equations  # where forces of one's own must fit
-            start = self.scenario.initial_moments(self.initial)
-            if self.ledger:
-                self.scenario.require_constant("ledgers")
-            if self.scenario.modulated:
-                self.system.moments(self.duration, start)  # which must not outgrow floating point
-            elif not self.scenario.langevin().stability.stable:
-                self.scenario.langevin().propagator(self.step * self.n_steps)
+            self._require_possible()
         keeps = not (
             self.equations.forces or self.scenario.changes_with_time or self.scenario.oscillators().has_finite_baths
         )
@@ -167,6 +160,17 @@ class Plan:
         if not (self.record or self.statistics):
             raise PlanError('Without a record there must be statistics; ask for some, such as "moments".')
         _ = self.reducers  # where statistics must fit
+
+    def _require_possible(self) -> None:
+        """Raise unless the initial state is there, forces of one's own fit, and nothing outgrows floating point."""
+        _ = self.equations
+        start = self.scenario.initial_moments(self.initial)
+        if self.ledger:
+            self.scenario.require_constant("ledgers")
+        if self.scenario.modulated:
+            self.system.moments(self.duration, start)
+        elif not self.scenario.langevin().stability.stable:
+            self.scenario.langevin().propagator(self.step * self.n_steps)
 
     @classmethod
     def from_scenario(cls, scenario: Scenario, **override: Any) -> Self:
