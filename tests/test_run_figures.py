@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 import stochbind as sb
-from stochbind.analysis import transfer
+from stochbind.analysis import transfer, windows
 from stochbind.analysis.validation import Row
 from stochbind.cli import app
 from stochbind.errors import TooFewSamplesError
@@ -83,10 +83,10 @@ def test_the_axis_of_temperatures_shows_all(values, bath, scale, labels):
 def test_the_shortest_period():
     pair = sb.Scenario.from_toml(SCENARIOS / "unstable_chain.toml").oscillators()
     fastest = np.abs(np.linalg.eigvals(pair.langevin().drift_matrix).imag).max() / pair.langevin().time_unit
-    assert transfer.shortest_period(pair.langevin()) == pytest.approx(2 * math.pi / fastest)
-    assert 20e-6 < transfer.shortest_period(pair.langevin()) < 25e-6
+    assert windows.shortest_period(pair.langevin()) == pytest.approx(2 * math.pi / fastest)
+    assert 20e-6 < windows.shortest_period(pair.langevin()) < 25e-6
     overdamped = sb.Langevin(drift_matrix=[[-1.0]], noise_covariance=[[1.0]])
-    assert transfer.shortest_period(overdamped) == math.inf
+    assert windows.shortest_period(overdamped) == math.inf
 
 
 def test_an_unstable_array_has_no_response(tmp_path, monkeypatch):
@@ -105,7 +105,7 @@ def test_an_unstable_array_has_no_response(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["saturating_pair", "reheating_pair", "directional_chain", "unstable_chain"])
 def test_run_tables_follow_the_motion(name):
     plan = sb.Plan.from_scenario(sb.Scenario.from_toml(SCENARIOS / f"{name}.toml"))
-    assert plan.step * plan.save_every < transfer.shortest_period(plan.scenario.langevin()) / 3
+    assert plan.step * plan.save_every < windows.shortest_period(plan.scenario.langevin()) / 3
 
 
 @pytest.mark.parametrize(

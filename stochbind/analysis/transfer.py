@@ -193,23 +193,6 @@ def susceptibility(array: Oscillators, equations: Langevin, angular_frequency: f
     return result
 
 
-def shortest_period(equations: Langevin) -> float:
-    """Period of the fastest mode [s]; infinite if none oscillates.
-
-    Parameters
-    ----------
-    equations : Langevin
-        Of which the linear part counts.
-
-    Returns
-    -------
-    float
-        The period.
-    """
-    fastest = float(np.abs(np.linalg.eigvals(equations.drift_matrix).imag).max(initial=0.0))
-    return 2.0 * math.pi * equations.time_unit / fastest if fastest > 0.0 else math.inf
-
-
 def regressed_equations(equations: Langevin, record: Record) -> Langevin:
     r"""Equations of motion found from a record: drift :math:`\log(\hat E)/\Delta t` with :math:`\hat E` by regression.
 

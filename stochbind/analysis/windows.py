@@ -238,3 +238,20 @@ def path_rates(
     length, gain = np.diff(time[edge]), np.diff(dataset[name].isel(time=edge).to_numpy(), axis=1)
     rate = gain / length.reshape(-1, *[1] * (gain.ndim - 2))
     return rate.reshape(-1, *gain.shape[2:]), np.tile(length / length.sum() / len(gain), len(gain))
+
+
+def shortest_period(equations: Langevin) -> float:
+    """Period of the fastest mode [s]; infinite if none oscillates.
+
+    Parameters
+    ----------
+    equations : Langevin
+        Of which the linear part counts.
+
+    Returns
+    -------
+    float
+        The period.
+    """
+    fastest = float(np.abs(np.linalg.eigvals(equations.drift_matrix).imag).max(initial=0.0))
+    return 2.0 * math.pi * equations.time_unit / fastest if fastest > 0.0 else math.inf

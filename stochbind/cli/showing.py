@@ -181,7 +181,7 @@ def plot(
 
 def _figure_of_run(store: str) -> Figure:
     from stochbind import plots
-    from stochbind.analysis import mean_field, transfer
+    from stochbind.analysis import mean_field, transfer, windows
     from stochbind.analysis.validation import without_diverged
     from stochbind.engine.reading import open_dataset
 
@@ -213,7 +213,7 @@ def _figure_of_run(store: str) -> Figure:
         reduced=scenario.reduced,
         relaxation=relaxation,
         unstable=unstable,
-        period=transfer.shortest_period(array.langevin()),
+        period=windows.shortest_period(array.langevin()),
     )
 
 
